@@ -1,0 +1,95 @@
+"""The record of a dataset in memory, and the two things every source computes about its arrays."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+ARRAYS = ("train_images", "train_labels", "test_images", "test_labels")
+
+_BLOCK_BYTES = 1 << 24
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """One image classification dataset; every array is read-only.
+
+    Attributes:
+        name: The name it is loaded by, for instance ``"cifar10"``.
+        train_images: uint8 (n, H, W, C) in 0..255, memory-mapped unless the dataset is embedded.
+        train_labels: int64 (n,) in 0..num_classes - 1.
+        test_images: uint8 (m, H, W, C).
+        test_labels: int64 (m,).
+        class_names: The name of each label.
+        checksum: SHA-256 of the four arrays.
+        source: Where the pixels come from: ``"official archive"``, ``"re-encoded images"``,
+            ``"image folder"`` or ``"scikit-learn"``.
+        mean: Per channel, of pixels scaled to [0, 1].
+        std: Per channel, of pixels scaled to [0, 1].
+        paths: The file of each train row, for image folders only.
+    """
+
+    name: str
+    train_images: np.ndarray
+    train_labels: np.ndarray
+    test_images: np.ndarray
+    test_labels: np.ndarray
+    class_names: tuple[str, ...]
+    checksum: str
+    source: str
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    paths: tuple[str, ...] | None = None
+
+    @property
+    def num_classes(self) -> int:
+        """The number of classes."""
+        return len(self.class_names)
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """Height, width and channels of every image."""
+        height, width, channels = self.train_images.shape[1:]
+        return int(height), int(width), int(channels)
+
+
+def array_digest(array: np.ndarray) -> str:
+    """Returns the SHA-256 of an array's bytes, read in blocks so that a memory map stays on disk."""
+    digest = hashlib.sha256()
+    rows = max(1, _BLOCK_BYTES // max(1, array[:1].nbytes))
+    for start in range(0, len(array), rows):
+        digest.update(np.ascontiguousarray(array[start : start + rows]).data)
+    return digest.hexdigest()
+
+
+def combined_checksum(digests: Mapping[str, str]) -> str:
+    """Returns the checksum of a dataset from the digests of its four arrays."""
+    return hashlib.sha256("\n".join(f"{name} {digests[name]}" for name in ARRAYS).encode()).hexdigest()
+
+
+def channel_statistics(
+    images: np.ndarray,
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Returns the mean and the standard deviation of every channel, for pixels scaled to [0, 1].
+
+    Args:
+        images: uint8 (n, H, W, C).
+
+    Returns:
+        Two tuples of C floats; a constant channel gets the deviation of one grey level, so that dividing
+        by it is safe.
+    """
+    counts = np.zeros((images.shape[-1], 256), dtype=np.int64)
+    rows = max(1, _BLOCK_BYTES // max(1, images[:1].nbytes))
+    for start in range(0, len(images), rows):
+        block = images[start : start + rows]
+        for channel in range(images.shape[-1]):
+            counts[channel] += np.bincount(block[..., channel].ravel(), minlength=256)
+    levels = np.arange(256) / 255.0
+    shares = counts / counts.sum(axis=1, keepdims=True)
+    mean = shares @ levels
+    deviation = np.sqrt(np.maximum(shares @ levels**2 - mean**2, 0.0))
+    return tuple(mean.tolist()), tuple(np.maximum(deviation, 1.0 / 255.0).tolist())
