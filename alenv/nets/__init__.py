@@ -1,0 +1,12 @@
+"""Image classifiers by name, built from a generator; see ``build``."""
+
+from __future__ import annotations
+
+from alenv.nets import convnet, densenet, lenet, resnet, vgg
+from alenv.nets.classifier import BatchNorm, Classifier, Dropout, Outputs
+from alenv.nets.initialization import initialize
+from alenv.nets.registry import build, names
+
+__all__ = ["BatchNorm", "Classifier", "Dropout", "Outputs", "build", "initialize", "names"]
+
+_FAMILIES = (convnet, densenet, lenet, resnet, vgg)  # imported so that they register
