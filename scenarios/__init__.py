@@ -1,0 +1,7 @@
+"""What is compared: the paper's experiments as data, the runner, statistics, pictures and the command line."""
+
+from __future__ import annotations
+
+from scenarios.scenario import Arm, Grid, Reference, Scenario, View, build, names, product, scenario
+
+__all__ = ["Arm", "Grid", "Reference", "Scenario", "View", "build", "names", "product", "scenario"]

@@ -1,0 +1,31 @@
+"""What a run tells whoever watches it; small and picklable, so that it crosses process borders."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Event:
+    """One thing that happened to a run.
+
+    Attributes:
+        run: Name of the run.
+        kind: ``"cycle"`` (a cycle has ended), ``"finished"``, ``"skipped"`` (it was finished before) or
+            ``"failed"``.
+        cycle: The cycle that has ended.
+        cycles: Queries per episode (T).
+        accuracy: Test accuracy in [0, 1] after that cycle.
+        error: One sentence, for a failed run.
+    """
+
+    run: str
+    kind: str
+    cycle: int = 0
+    cycles: int = 0
+    accuracy: float = 0.0
+    error: str = ""
+
+
+Report = Callable[[Event], None]

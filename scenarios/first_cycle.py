@@ -1,0 +1,67 @@
+"""Cycle 0, which is equal for all agents of one environment and seed: computed once, then restored."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+from typing import Any
+
+import filelock
+import gymnasium as gym
+import torch
+
+from scenarios.meta import versions
+from scenarios.run_folder import Run, load_archive, short_hash
+from scenarios.storage import make_folder, uninterrupted, write_bytes, writing
+
+
+def first_cycle(run: Run, env: gym.Env[Any, Any]) -> tuple[Any, dict[str, Any], dict[str, float]]:
+    """Resets the environment, from a file when another run has already trained the first cycle.
+
+    Parallel processes wait for the one that computes it.
+
+    Args:
+        run: The run; its seed resets the environment.
+        env: The environment as ``gym.make`` returned it.
+
+    Returns:
+        Observation and info of ``reset``, and what the first cycle cost whoever computed it.
+    """
+    core: Any = env.unwrapped
+    path = run.out / "first_cycles" / f"{_identity(run, core)}.pt"
+    make_folder(path.parent)
+    lock = filelock.FileLock(path.with_suffix(".lock"))
+    with writing(path):
+        lock.acquire()
+    try:
+        saved = load_archive(path) if path.exists() else None
+        if saved is not None:
+            observation, info = env.reset(seed=run.seed, options={"state": saved["state"]})
+            return observation, info, dict(saved["costs"])
+        observation, info = env.reset(seed=run.seed)
+        costs = {name: float(value) for name, value in core.costs.items()}
+        buffer = io.BytesIO()
+        torch.save({"state": core.get_state(), "costs": costs}, buffer)
+        with uninterrupted():
+            write_bytes(path, buffer.getvalue())
+        return observation, info, costs
+    finally:
+        lock.release()
+
+
+def _identity(run: Run, core: Any) -> str:
+    """Hashes everything that the first cycle's bits depend on."""
+    return short_hash(
+        {
+            "env_id": run.arm.env_id,
+            "env_kwargs": dict(run.arm.env_kwargs),
+            "seed": run.seed,
+            "recipe": dataclasses.asdict(core.recipe),
+            "protocol": dataclasses.asdict(core.protocol),
+            "dataset": core.dataset.checksum,
+            "device": core.runtime.device,
+            "precision": core.runtime.precision,
+            "threads": core.runtime.threads,
+            "versions": versions(),
+        }
+    )

@@ -1,0 +1,46 @@
+"""What must be known to repeat a run."""
+
+from __future__ import annotations
+
+import dataclasses
+import platform
+from importlib import metadata
+from typing import Any
+
+from scenarios.run_folder import FORMAT, Run
+
+_PACKAGES = ("alenv", "gymnasium", "numpy", "scikit-learn", "torch", "torchvision")
+
+
+def describe(run: Run, env: Any) -> dict[str, Any]:
+    """Returns the content of ``meta.json`` for a run that is not finished.
+
+    Args:
+        run: The run.
+        env: The unwrapped environment that plays it.
+    """
+    dataset = env.dataset
+    return {
+        "format": FORMAT,
+        "label": run.arm.label,
+        "configuration": run.configuration,
+        "recipe": dataclasses.asdict(env.recipe),
+        "protocol": dataclasses.asdict(env.protocol),
+        "dataset": {"name": dataset.name, "checksum": dataset.checksum, "source": dataset.source},
+        "device": env.runtime.device,
+        "precision": env.runtime.precision,
+        "threads": env.runtime.threads,
+        "versions": versions(),
+        "finished": False,
+    }
+
+
+def versions() -> dict[str, str]:
+    """Returns the versions on which the last bits of a result depend; a package without metadata is absent."""
+    found = {"python": platform.python_version(), "machine": platform.machine()}
+    for package in _PACKAGES:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue  # a checkout on the import path has no metadata of its own
+    return found

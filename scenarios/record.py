@@ -1,0 +1,104 @@
+"""What a run has measured so far, and the files that are written from it."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from scenarios.storage import npz_bytes
+
+CURVE_COLUMNS = ("cycle", "labeled_count", "correct", "total", "accuracy", "reward")
+
+
+@dataclass
+class Record:
+    """The rows of one run.
+
+    Attributes:
+        curve: One row per cycle with ``CURVE_COLUMNS``; the reward of cycle 0 is None.
+        costs: One row per cycle: seconds and memory, never part of what must repeat bit for bit.
+        initial: Pool indices labeled at cycle 0, int64 (L0,).
+        queries: Pool indices bought at cycles 1..T, each int64 (B,), in the order of acquisition.
+    """
+
+    curve: list[dict[str, Any]] = field(default_factory=list)
+    costs: list[dict[str, float]] = field(default_factory=list)
+    initial: list[int] = field(default_factory=list)
+    queries: list[list[int]] = field(default_factory=list)
+
+    def add(
+        self, info: Mapping[str, Any], correct: int, total: int, reward: float | None, costs: Mapping[str, float]
+    ) -> None:
+        """Appends the row of one cycle.
+
+        Args:
+            info: The environment's ``info`` after ``reset`` or ``step``.
+            correct: Test images classified correctly.
+            total: Test images.
+            reward: What ``step`` returned; None after ``reset``.
+            costs: Seconds and memory of this cycle.
+        """
+        self.curve.append(
+            {
+                "cycle": int(info["cycle"]),
+                "labeled_count": int(info["labeled_count"]),
+                "correct": int(correct),
+                "total": int(total),
+                "accuracy": int(correct) / int(total),
+                "reward": None if reward is None else float(reward),
+            }
+        )
+        self.costs.append({"cycle": int(info["cycle"]), **{k: float(v) for k, v in costs.items()}})
+
+    def curve_csv(self) -> str:
+        """Returns the learning curve; floats are the shortest text that reads back exactly."""
+        return _csv(CURVE_COLUMNS, self.curve)
+
+    def costs_csv(self) -> str:
+        """Returns the costs; a column that a cycle does not have stays empty."""
+        columns = list(dict.fromkeys(key for row in self.costs for key in row))
+        return _csv(columns, self.costs)
+
+    def queries_npz(self, rows: np.ndarray) -> bytes:
+        """Returns ``initial`` (L0,), ``queries`` (T, B) as pool indices, and both as dataset rows.
+
+        Args:
+            rows: Dataset row of every pool index, int64 (N,).
+        """
+        initial = np.asarray(self.initial, dtype=np.int64)
+        width = len(self.queries[0]) if self.queries else 0
+        queries = np.asarray(self.queries, dtype=np.int64).reshape(len(self.queries), width)
+        return npz_bytes(
+            {
+                "initial": initial,
+                "queries": queries,
+                "initial_rows": rows[initial],
+                "queries_rows": rows[queries],
+            }
+        )
+
+    def state(self) -> dict[str, Any]:
+        """Returns the record as lists and scalars."""
+        return {
+            "curve": [dict(row) for row in self.curve],
+            "costs": [dict(row) for row in self.costs],
+            "initial": list(self.initial),
+            "queries": [list(query) for query in self.queries],
+        }
+
+
+def _csv(columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> str:
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(columns)
+    for row in rows:
+        writer.writerow(
+            "" if (value := row.get(column)) is None else repr(value) if isinstance(value, float) else value
+            for column in columns
+        )
+    return buffer.getvalue()

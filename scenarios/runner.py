@@ -1,0 +1,152 @@
+"""Plays one run: environment and agent, cycle by cycle, from wherever its folder stands."""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import gymnasium as gym
+import torch
+
+import agents
+import alenv  # noqa: F401  (registers the environment ids)
+from alenv.errors import AlenvError
+from scenarios.board import Board
+from scenarios.events import Event, Report
+from scenarios.first_cycle import first_cycle
+from scenarios.meta import describe
+from scenarios.record import Record
+from scenarios.run_folder import Checkpoint, Run, RunFolder
+from scenarios.storage import write_text
+
+ENV_KWARGS: Mapping[str, Any] = {"observe": "progress", "on_invalid": "raise"}
+
+
+def execute(run: Run, report: Report) -> None:
+    """Plays a run to its end; an error becomes an event, so that other runs go on.
+
+    A finished run is skipped. ``KeyboardInterrupt`` and ``SystemExit`` pass, after the files are whole.
+    """
+    try:
+        if run.folder.finished(run.configuration):
+            report(Event(run.name, "skipped"))
+            return
+        with run.folder.locked():
+            _play(run, report)
+        report(Event(run.name, "finished"))
+    except (AlenvError, gym.error.Error, OSError) as error:
+        report(Event(run.name, "failed", error=one_line(error)))
+    except Exception as error:  # a bug in one agent must not take the other runs with it
+        report(Event(run.name, "failed", error=_keep_traceback(run.folder, error)))
+
+
+def one_line(error: Exception) -> str:
+    """Returns an error's message as one line."""
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def _keep_traceback(folder: RunFolder, error: Exception) -> str:
+    path = folder.path / "error.txt"
+    write_text(path, "".join(traceback.format_exception(error)))
+    return f"{type(error).__name__}: {one_line(error)} (traceback in {path})"
+
+
+def _play(run: Run, report: Report) -> None:
+    folder = run.folder
+    begun = folder.meta()
+    env = gym.make(run.arm.env_id, **_env_kwargs(run, begun))
+    try:
+        episode = Episode(run, env)
+        meta = describe(run, episode.core)
+        if begun is not None:
+            folder.check(begun, meta)
+        folder.write_meta(meta)
+        with _threads(meta["threads"]), Board(folder.path) as board:
+            episode.open()
+            board.add(episode.record.curve)
+            report(episode.event())
+            while not episode.finished:
+                episode.step()
+                board.add(episode.record.curve[-1:])
+                report(episode.event())
+        folder.close(meta)
+    finally:
+        env.close()
+
+
+def _env_kwargs(run: Run, begun: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Returns the environment's kwargs; a run that goes on keeps its threads unless others are asked for."""
+    kwargs = {**ENV_KWARGS, **run.arm.env_kwargs}
+    threads = run.threads if run.threads is not None or begun is None else begun["threads"]
+    return kwargs if threads is None or "threads" in kwargs else {**kwargs, "threads": threads}
+
+
+@contextmanager
+def _threads(count: int) -> Iterator[None]:
+    """Lets the agent's own arithmetic use as many threads as the environment's."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+class Episode:
+    """One episode that is saved after every cycle.
+
+    Attributes:
+        record: The rows so far.
+        finished: Whether the budget is spent.
+    """
+
+    def __init__(self, run: Run, env: gym.Env[Any, Any]) -> None:
+        self.record = Record()
+        self.finished = False
+        self.core: Any = env.unwrapped
+        self._run = run
+        self._env = env
+        self._agent = agents.make(run.arm.agent, **run.arm.agent_kwargs)
+        self._observation: Any = None
+
+    def open(self) -> None:
+        """Goes on from the run's checkpoint, or plays the first cycle."""
+        saved = self._run.folder.load()
+        if saved is None:
+            self._observation, info, costs = first_cycle(self._run, self._env)
+            self._agent.reset(self._env, seed=self._run.seed)
+            self.record.initial = [int(index) for index in self.core.view.labeled]
+            self.record.add(info, self.core.test_correct, self.core.test_size, None, costs)
+            self._save(finished=self.core.protocol.cycles == 0)
+            return
+        self.record, self.finished = saved.record, saved.finished
+        self._observation, _ = self._env.reset(seed=self._run.seed, options={"state": saved.env})
+        self._agent.reset(self._env, seed=self._run.seed)
+        self._agent.set_state(saved.agent)
+        self._run.folder.export(self.record, self.core.rows)
+
+    def step(self) -> None:
+        """Plays one cycle and saves."""
+        started = time.perf_counter()
+        action = self._agent.act(self._observation)
+        seconds = time.perf_counter() - started
+        self._observation, reward, terminated, _, info = self._env.step(action)
+        self._agent.update(float(reward), info)
+        self.record.queries.append([int(index) for index in info["query"]])
+        costs = {**self.core.costs, "query_seconds": seconds}
+        self.record.add(info, self.core.test_correct, self.core.test_size, float(reward), costs)
+        self._save(finished=terminated)
+
+    def event(self) -> Event:
+        """Describes the cycle that has just ended."""
+        row = self.record.curve[-1]
+        return Event(self._run.name, "cycle", row["cycle"], self.core.protocol.cycles, row["accuracy"])
+
+    def _save(self, finished: bool) -> None:
+        self.finished = finished
+        state = self._agent.get_state()
+        checkpoint = Checkpoint(self.record, self.core.get_state(), state, finished)
+        self._run.folder.save(checkpoint, self.core.rows)
