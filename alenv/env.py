@@ -1,0 +1,488 @@
+"""The environment: it owns everything that is equal for all agents, and lets them choose the next query."""
+
+from __future__ import annotations
+
+import dataclasses
+import resource
+import sys
+import time
+from typing import Any, ClassVar
+
+import gymnasium as gym
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from alenv import data, observation, pool, runtime
+from alenv.embedding import embed
+from alenv.episode import Episode
+from alenv.errors import EpisodeOver, InvalidProtocol, InvalidQuery, InvalidState, NotReset, PeekNotAllowed, unknown
+from alenv.heads import RidgeLearner
+from alenv.oracle import Oracle
+from alenv.presets import resolve
+from alenv.registration import environment_id
+from alenv.seeding import Purpose, numpy_stream
+from alenv.spaces import Query
+from alenv.training.images import ImageSet, resident
+from alenv.training.network import NetworkLearner
+from alenv.view import Learner, Validation, View, check_embedding
+
+Indices = NDArray[np.int64]
+STATE_VERSION = 1
+
+
+class ActiveLearningEnv(gym.Env[Any, Any]):
+    """Pool-based active learning: a step buys the labels of a query and retrains the classifier.
+
+    Observation:
+        ``observe="candidates"`` (default): a Dict over K unlabeled candidates, drawn afresh in every cycle:
+        ``stats`` float32 (27,) in [-1, 1], ``indices`` int64 (K,), ``features`` float32 (K, D) of unit length,
+        ``probabilities`` float32 (K, C), and ``predicted_loss`` or ``labeled_score`` float32 (K,) where the
+        joint objective gives them. ``"stats"``: that vector alone. ``"progress"``: float32 (7,), which needs no
+        inference. Everything else is in ``env.unwrapped.view``.
+
+    Action:
+        ``Query(N, B)``: int64 (B,) distinct unlabeled pool indices. Labeled or repeated indices are replaced by
+        random unlabeled ones and counted in ``info["replaced"]``, or refused with ``on_invalid="raise"``.
+
+    Reward:
+        ``"accuracy"`` after the retraining, in [0, 1]; ``"gain"``, its difference to the cycle before;
+        ``"auc_gain"``, the gain times the share of the cycles that still profit from it, which sums to the area
+        under the curve (mean accuracy after queries 1 to T) less the initial accuracy. Test accuracy as in the
+        paper, or validation accuracy with ``validation=n``.
+
+    Info:
+        ``cycle``, ``labeled_count``, ``test_accuracy``, ``class_counts`` int64 (C,); ``validation_accuracy``
+        with a split; after a step ``query`` int64 (B,) as bought, and ``replaced``.
+
+    Episode end:
+        ``terminated`` when the budget is spent; never truncated.
+
+    Arguments:
+        Every field of ``Recipe``, ``Protocol`` and ``Options``; ``joint_...`` options of the joint objective.
+
+    Attributes:
+        recipe: How the classifier is trained.
+        protocol: What is bought when, with the budget resolved.
+        options: The environment's other settings.
+        runtime: The resolved device, precision and threads.
+        rows: int64 (N,), the dataset row of each pool index.
+        paths: The file of each pool index, for image folders; else None.
+        class_names: One name per class.
+        dataset_checksum: Checksum of the stored images and labels.
+        dataset_source: Where they came from.
+        test_size: Number of test images.
+
+    Source: "Best Practices in Pool-based Active Learning for Image Classification", sections 2 and 3.
+    Version history: v0, the first.
+    """
+
+    metadata: ClassVar[dict[str, Any]] = {"render_modes": ["rgb_array"], "render_fps": 1}
+
+    def __init__(
+        self, dataset: str, recipe: str = "paper", render_mode: str | None = None, **settings: Any
+    ) -> None:
+        """Loads the dataset and checks every setting; trains nothing.
+
+        Args:
+            dataset: A key of ``alenv.presets.DATASETS``.
+            recipe: A key of ``alenv.presets.RECIPES``.
+            render_mode: None or ``"rgb_array"``.
+            **settings: See the class.
+
+        Raises:
+            AlenvError: A setting does not exist, cannot be trained or does not fit the dataset.
+        """
+        if render_mode not in (None, *self.metadata["render_modes"]):
+            raise unknown("render mode", render_mode, self.metadata["render_modes"])
+        resolved = resolve(dataset, recipe, settings)
+        self.recipe, self.options, self.render_mode = resolved.recipe, resolved.options, render_mode
+        self._id = environment_id(dataset, recipe)
+        options = self.options
+        self.runtime = runtime.resolve(
+            options.device, self.recipe.precision, options.threads, options.default_device
+        )
+        folder = {"root": options.root, "image_size": options.image_size, "on_corrupt": options.on_corrupt}
+        loaded = data.load(dataset, **(folder if dataset == "image_folder" else {}))
+        self.class_names, self.dataset_checksum = loaded.class_names, loaded.checksum
+        self.dataset_source, self.test_size = loaded.source, len(loaded.test_labels)
+        num_classes = loaded.num_classes
+        self.rows, validation_rows = pool.build(loaded.train_labels, num_classes, resolved.protocol)
+        self.paths = None if loaded.paths is None else tuple(loaded.paths[row] for row in self.rows)
+        self.protocol = resolved.protocol.fitted(len(self.rows))
+        self._bind(loaded, validation_rows)
+        room = len(self.rows) - self.protocol.initial_size
+        self._candidates = options.candidates or max(1, min(10 * self.protocol.query_size, room))
+        if self._candidates > max(1, room):
+            raise InvalidProtocol(
+                f"candidates={self._candidates} was given, but only {room} unlabeled images follow the initial "
+                f"set; use at most {room}."
+            )
+        self.action_space = Query(len(self.rows), self.protocol.query_size)
+        self.observation_space = observation.space(
+            options.observe,
+            pool_size=len(self.rows),
+            candidates=self._candidates,
+            feature_size=self._learner.feature_size,
+            num_classes=num_classes,
+            scores=self._learner.provides,
+        )
+        self._episode: Episode | None = None
+        self.costs: dict[str, float] = {}
+
+    def _bind(self, loaded: data.Dataset, validation_rows: Indices) -> None:
+        """Puts images, oracle, learner and view in place; big arrays reach the device at the first reset."""
+        device, recipe = self.runtime.device, self.recipe
+        embedding = embed(loaded, recipe.embedding, recipe.embedding_size) if recipe.embedding else None
+        train = len(loaded.train_labels)
+        parts = [None, None] if embedding is None else [embedding[:train], embedding[train:]]
+        if parts[1] is not None and len(parts[1]) == 0:
+            parts[1] = None
+
+        def images(split: str, rows: Indices) -> ImageSet:
+            stored = loaded.train_images if split == "train" else loaded.test_images
+            tensor = resident(stored, f"{loaded.checksum} {split}", device)
+            return ImageSet(tensor, rows, loaded.mean, loaded.std, parts[split == "test"])
+
+        self._images = images("train", self.rows)
+        self._test = images("test", np.arange(self.test_size))
+        self._test_labels = torch.from_numpy(np.array(loaded.test_labels)).to(device)
+        check_embedding(self._test, recipe)
+        if recipe.head == "ridge":
+            assert self._images.embedding is not None
+            size = self._images.embedding.shape[1]
+            self._learner: Learner = RidgeLearner(recipe, size, loaded.num_classes, self.runtime)
+        else:
+            self._learner = NetworkLearner(recipe, self._images.shape, loaded.num_classes, self.runtime)
+        shared = (self._learner, self._images, recipe, self.runtime, self._id)
+        self._oracle = Oracle(loaded.train_labels[self.rows], loaded.num_classes, self.protocol.label_noise)
+        validation = None
+        if len(validation_rows):
+            held_out = images("train", validation_rows)
+            labels = loaded.train_labels[validation_rows].astype(np.int64)
+            validation = Validation(labels, self._learner, held_out, *shared[2:])
+        self._view = View(
+            *shared,
+            oracle=self._oracle,
+            validation=validation,
+            num_classes=loaded.num_classes,
+            query_size=self.protocol.query_size,
+            draw_candidates=self._draw_candidates,
+            observe=self._observe,
+        )
+
+    # ---- what can be read -----------------------------------------------------------------------------------
+
+    @property
+    def view(self) -> View:
+        """What an agent may read of the pool.
+
+        Raises:
+            NotReset: Before the first ``reset``.
+        """
+        self._current()
+        return self._view
+
+    @property
+    def key(self) -> int:
+        """The key of the episode, from which every random stream is derived."""
+        return self._current().key
+
+    @property
+    def test_correct(self) -> int:
+        """Rightly classified test images after the last cycle."""
+        return self._current().test_correct[-1]
+
+    def _current(self) -> Episode:
+        if self._episode is None:
+            raise NotReset("The environment was used before its first reset; call env.reset(seed=0) first.")
+        return self._episode
+
+    # ---- the Gymnasium API ----------------------------------------------------------------------------------
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Any, dict[str, Any]]:
+        """Starts an episode: labels the initial set and trains on it.
+
+        Args:
+            seed: Decides the whole episode; None goes on from the last seed.
+            options: ``{"state": s}`` restores what ``get_state`` gave, without training.
+
+        Raises:
+            InvalidState: The state belongs to another environment.
+        """
+        options = options or {}
+        for name in options:
+            if name != "state":
+                raise unknown("reset option", name, ["state"])
+        if "state" in options:
+            self._check_state(options["state"])
+        super().reset(seed=seed)
+        key = int(self.np_random.integers(2**63))  # drawn for a restored state too: the stream stays in step
+        if "state" in options:
+            self._restore(options["state"])
+            return self._observe(self._view, self.options.observe), self._info()
+        initial = np.asarray(pool.initial_set(self.protocol, self.rows, self._images.embedding, key), np.int64)
+        self._oracle.begin(key)
+        episode = Episode(key, initial, self._oracle.reveal(initial), len(initial))
+        with self.runtime.active():
+            self._learner.begin(key)
+        self._train(episode, None)
+        return self._observe(self._view, self.options.observe), self._info()
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        """Buys the labels of a query, retrains, and measures.
+
+        Args:
+            action: int64 (B,) pool indices.
+
+        Returns:
+            Observation, reward, terminated, truncated (always False), info.
+
+        Raises:
+            NotReset: Before the first ``reset``.
+            EpisodeOver: The budget is spent.
+            InvalidQuery: The action is outside the space, or with ``on_invalid="raise"`` names a labeled or a
+                repeated index. The state is unchanged.
+        """
+        episode = self._current()
+        self._check_budget(episode)
+        query, replaced = self._legal(self._parsed(action), episode)
+        before = self._learner.get_state()
+        labels = self._oracle.reveal(query)
+        try:
+            self._train(episode.bought(query, labels, replaced), before)
+        except BaseException:  # interrupted training must not leave half a cycle behind
+            self._oracle.hide(query)
+            self._learner.set_state(before)
+            raise
+        over = self._current().cycle == self.protocol.cycles
+        info = self._info() | {"query": query.copy(), "replaced": replaced}
+        return self._observe(self._view, self.options.observe), self._reward(self._current()), over, False, info
+
+    def render(self) -> NDArray[np.uint8] | None:  # type: ignore[override]
+        """Returns the picture of the cycle, uint8 (600, 1000, 3), or None without ``render_mode``."""
+        if self.render_mode is None:
+            return None
+        from alenv import render  # noqa: PLC0415  (matplotlib loads only where a picture is wanted)
+
+        episode = self._current()
+        last = episode.labeled[-self.protocol.query_size :] if episode.cycle else episode.labeled
+        last = last[-render.SHOWN :]
+        return render.draw(
+            episode,
+            title=self._id,
+            test_size=self.test_size,
+            query_size=self.protocol.query_size,
+            images=self._images.raw(torch.from_numpy(last).to(self._images.device)).cpu().numpy(),
+            class_names=self.class_names,
+        )
+
+    # ---- state and peeking ----------------------------------------------------------------------------------
+
+    def get_state(self) -> dict[str, Any]:
+        """Returns the episode and the weights as tensors and scalars, loadable weights-only."""
+        return {
+            "version": STATE_VERSION,
+            "environment": self._fingerprint(),
+            "episode": self._current().get_state(),
+            "learner": self._learner.get_state(),
+            "previous": self._view.previous_state,
+        }
+
+    def peek(self, queries: Any) -> NDArray[np.float64]:
+        """Returns the reward that each query would earn now, bit for bit, and changes nothing.
+
+        Args:
+            queries: A sequence of int64 (B,) queries, each legal or replaced as ``step`` would.
+
+        Returns:
+            float64 (len(queries),).
+
+        Raises:
+            PeekNotAllowed: The environment was made without ``allow_peek=True`` or without a validation split.
+        """
+        if not self.options.allow_peek or self._view.validation is None:
+            raise PeekNotAllowed(
+                "peek reads labels that were not bought; make the environment with allow_peek=True and a "
+                "validation split (validation=n)."
+            )
+        episode = self._current()
+        self._check_budget(episode)
+        legal = [self._legal(self._parsed(query), episode)[0] for query in queries]
+        before = self._learner.get_state()
+        rewards = []
+        try:
+            for query in legal:
+                trial = episode.bought(query, self._oracle.answer(query), 0)
+                with self.runtime.active():
+                    self._learner.fit(self._images, trial.labeled, trial.labels, episode.cycle + 1)
+                    trial.validation_correct.append(self._correct(self._view.validation))
+                trial.test_correct.append(0)  # not measured: the reward is the validation split's
+                rewards.append(self._reward(trial))
+                self._learner.set_state(before)
+        except BaseException:
+            self._learner.set_state(before)
+            raise
+        return np.array(rewards, dtype=np.float64)
+
+    # ---- one cycle ------------------------------------------------------------------------------------------
+
+    def _train(self, episode: Episode, previous: dict[str, Any] | None) -> None:
+        """Fits the learner to an episode's labels, measures it, and makes it the current episode."""
+        start = time.perf_counter()
+        with self.runtime.active():
+            cycle = len(episode.test_correct)
+            self._learner.fit(self._images, episode.labeled, episode.labels, cycle)
+            trained = time.perf_counter()
+            episode.test_correct.append(self._correct(None))
+            if self._view.validation is not None:
+                episode.validation_correct.append(self._correct(self._view.validation))
+        self._adopt(episode, previous)
+        self.costs = self._view.costs  # the inference that agents ask for is counted there
+        self.costs["train_seconds"] = trained - start
+        self.costs["evaluate_seconds"] = time.perf_counter() - trained
+        self.costs["peak_memory_megabytes"] = _peak_memory(self.runtime.device)
+
+    def _adopt(self, episode: Episode, previous: dict[str, Any] | None) -> None:
+        self._episode = episode
+        self._view.refresh(episode, previous)
+
+    def _correct(self, split: Validation | None) -> int:
+        images, labels = (self._test, self._test_labels) if split is None else (split.image_set, split.labels())
+        everything = torch.arange(len(images), device=images.device)
+        logits = self._learner.infer(images, everything)["logits"]
+        return int((logits.argmax(1) == labels).sum())
+
+    def _reward(self, episode: Episode) -> float:
+        split = self._view.validation
+        right = episode.test_correct if split is None else episode.validation_correct
+        total = self.test_size if split is None else len(split)
+        accuracy, gain = right[-1] / total, (right[-1] - right[-2]) / total
+        if self.options.reward == "accuracy":
+            return accuracy
+        if self.options.reward == "gain":
+            return gain
+        cycles = self.protocol.cycles
+        return gain * (cycles - episode.cycle + 1) / cycles
+
+    def _info(self) -> dict[str, Any]:
+        episode = self._current()
+        info: dict[str, Any] = {
+            "cycle": episode.cycle,
+            "labeled_count": len(episode.labeled),
+            "test_accuracy": episode.test_correct[-1] / self.test_size,
+            "class_counts": np.bincount(episode.labels, minlength=len(self.class_names)),
+        }
+        if self._view.validation is not None:
+            info["validation_accuracy"] = episode.validation_correct[-1] / len(self._view.validation)
+        return info
+
+    # ---- queries and candidates -----------------------------------------------------------------------------
+
+    def _check_budget(self, episode: Episode) -> None:
+        if episode.cycle >= self.protocol.cycles:
+            raise EpisodeOver(
+                f"The budget of {self.protocol.budget} labels is spent; call reset to start another episode."
+            )
+
+    def _parsed(self, action: Any) -> Indices:
+        size, query = len(self.rows), np.asarray(action)
+        wanted = f"give {self.protocol.query_size} whole numbers from 0 to {size - 1} as int64"
+        if query.shape != (self.protocol.query_size,):
+            raise InvalidQuery(f"A query of shape {query.shape} was given; {wanted}.")
+        if not np.issubdtype(query.dtype, np.integer):
+            raise InvalidQuery(f"A query of dtype {query.dtype} was given; {wanted}.")
+        outside = query[(query < 0) | (query >= size)]
+        if len(outside):
+            raise InvalidQuery(f"Pool index {outside[0]} was given; {wanted}.")
+        return query.astype(np.int64)
+
+    def _legal(self, query: Indices, episode: Episode) -> tuple[Indices, int]:
+        """Replaces, or refuses, indices that are labeled or stand in the query before."""
+        taken = np.zeros(len(self.rows), dtype=bool)
+        taken[episode.labeled] = True
+        first = np.zeros(len(query), dtype=bool)
+        first[np.unique(query, return_index=True)[1]] = True
+        wrong = taken[query] | ~first
+        if not wrong.any():
+            return query, 0
+        if self.options.on_invalid == "raise":
+            index = query[wrong][0]
+            why = "is labeled already" if taken[index] else "stands in the query twice"
+            raise InvalidQuery(
+                f"Pool index {index} {why}; query distinct indices of view.unlabeled, or make the environment "
+                "with on_invalid='replace'."
+            )
+        taken[query[~wrong]] = True
+        random = numpy_stream(episode.key, Purpose.REPLACEMENT, episode.cycle)
+        query[wrong] = random.choice(np.flatnonzero(~taken), wrong.sum(), replace=False)
+        return query, int(wrong.sum())
+
+    def _draw_candidates(self, episode: Episode) -> Indices:
+        """Returns the first K unlabeled indices of the cycle's permutation, repeated cyclically if there are fewer.
+
+        The permutation does not depend on what was bought, so that arms with one seed see much the same images.
+        Once nothing is left unlabeled (the last observation of an exhausted pool) labeled indices fill the shape.
+        """
+        order = numpy_stream(episode.key, Purpose.CANDIDATES, episode.cycle).permutation(len(self.rows))
+        free = np.ones(len(self.rows), dtype=bool)
+        free[episode.labeled] = False
+        drawn = order[free[order]][: self._candidates]
+        return np.resize(drawn if len(drawn) else order, self._candidates)
+
+    def _observe(self, view: View, kind: str) -> Any:
+        if kind not in ("candidates", "stats", "progress"):
+            raise unknown("observation", kind, ("candidates", "stats", "progress"))
+        total = self.protocol.initial_size + int(self.protocol.budget)
+        with self.runtime.active():
+            return observation.observe(view, kind, self.protocol.cycles, total, self._learner.provides)
+
+    # ---- restoring ------------------------------------------------------------------------------------------
+
+    def _fingerprint(self) -> dict[str, Any]:
+        """Returns what a state depends on: recipe, protocol and data, as JSON-like values."""
+        return {
+            "recipe": _plain(dataclasses.asdict(self.recipe)),
+            "protocol": _plain(dataclasses.asdict(self.protocol)),
+            "dataset": self.dataset_checksum,
+        }
+
+    def _check_state(self, state: Any) -> None:
+        if not isinstance(state, dict) or state.get("version") != STATE_VERSION:
+            raise InvalidState("The state was not written by this version of alenv; start the episode anew.")
+        mine, theirs = self._fingerprint(), state["environment"]
+        for group, value in mine.items():
+            other = theirs.get(group)
+            if other == value:
+                continue
+            names = [k for k in value if value[k] != other.get(k)] if isinstance(value, dict) else [group]
+            raise InvalidState(
+                f"The state belongs to an environment with another {group} ({', '.join(names)}); make the "
+                "environment with the settings it was saved from."
+            )
+
+    def _restore(self, state: dict[str, Any]) -> None:
+        episode = Episode.from_state(state["episode"])
+        self._oracle.begin(episode.key)
+        self._oracle.reveal(episode.labeled)
+        with self.runtime.active():
+            self._learner.set_state(state["learner"])
+        self._adopt(episode, state["previous"])
+        self.costs = self._view.costs
+        self.costs.update(train_seconds=0.0, evaluate_seconds=0.0)
+        self.costs["peak_memory_megabytes"] = _peak_memory(self.runtime.device)
+
+
+def _plain(settings: dict[str, Any]) -> dict[str, Any]:
+    return {name: [list(v) if isinstance(v, tuple) else v for v in value] if isinstance(value, tuple) else value
+            for name, value in settings.items()}  # fmt: skip
+
+
+def _peak_memory(device: str) -> float:
+    """Returns the largest memory held so far in MB: the device's on CUDA, else this process's resident set."""
+    if device.startswith("cuda"):
+        return torch.cuda.max_memory_allocated(device) / 1e6
+    unit = 1 if sys.platform == "darwin" else 1024  # ru_maxrss is in bytes on macOS, in kibibytes on Linux
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6

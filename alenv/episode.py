@@ -1,0 +1,76 @@
+"""What has happened in the episode so far."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+Indices = NDArray[np.int64]
+
+
+@dataclass
+class Episode:
+    """The purchases and the accuracies of one episode.
+
+    Attributes:
+        key: The episode key that every random stream is derived from.
+        labeled: int64 (L,) pool indices in the order of purchase, the initial set first.
+        labels: int64 (L,), their labels as the oracle gave them.
+        initial_size: Size of the initial set.
+        test_correct: Rightly classified test images after each cycle.
+        validation_correct: The same on the validation split; empty without one.
+        replaced: Indices of the last query that were replaced.
+    """
+
+    key: int
+    labeled: Indices
+    labels: Indices
+    initial_size: int
+    test_correct: list[int] = field(default_factory=list)
+    validation_correct: list[int] = field(default_factory=list)
+    replaced: int = 0
+
+    @property
+    def cycle(self) -> int:
+        """The number of queries that were answered."""
+        return len(self.test_correct) - 1
+
+    def bought(self, query: Indices, labels: Indices, replaced: int) -> Episode:
+        """Returns the episode with one more query, not yet evaluated."""
+        return replace(
+            self,
+            labeled=np.concatenate([self.labeled, query]),
+            labels=np.concatenate([self.labels, labels]),
+            test_correct=list(self.test_correct),
+            validation_correct=list(self.validation_correct),
+            replaced=replaced,
+        )
+
+    def get_state(self) -> dict[str, Any]:
+        """Returns tensors and scalars only."""
+        return {
+            "key": self.key,
+            "labeled": torch.from_numpy(self.labeled.copy()),
+            "labels": torch.from_numpy(self.labels.copy()),
+            "initial_size": self.initial_size,
+            "test_correct": list(self.test_correct),
+            "validation_correct": list(self.validation_correct),
+            "replaced": self.replaced,
+        }
+
+    @classmethod
+    def from_state(cls, state: dict[str, Any]) -> Episode:
+        """Rebuilds the episode that ``get_state`` described."""
+        return cls(
+            key=int(state["key"]),
+            labeled=state["labeled"].numpy().copy(),
+            labels=state["labels"].numpy().copy(),
+            initial_size=int(state["initial_size"]),
+            test_correct=[int(count) for count in state["test_correct"]],
+            validation_correct=[int(count) for count in state["validation_correct"]],
+            replaced=int(state["replaced"]),
+        )

@@ -1,0 +1,137 @@
+"""Closed-form heads on frozen features: a step costs milliseconds, so that policies can be learned on them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from alenv.errors import InvalidRecipe, MissingHead
+from alenv.recipe import Recipe
+from alenv.runtime import Runtime
+from alenv.training.images import ImageSet, in_batches
+
+
+class RidgeLearner:
+    """Ridge regression from the embedding to one-hot labels, updated by the images that are new.
+
+    With unit-length embeddings z (D,), a constant 1 appended, and one-hot labels less 1/C, the weights solve
+    (sum z z^T + penalty * I) W = sum z y^T; the constant is not penalized. Scores are z W, probabilities
+    softmax(beta * scores). The cost of a cycle does not depend on how many labels came before.
+
+    Attributes:
+        feature_size: D.
+        provides: No score beside the probabilities.
+    """
+
+    provides: tuple[str, ...] = ()
+
+    def __init__(self, recipe: Recipe, feature_size: int, num_classes: int, runtime: Runtime) -> None:
+        """Takes the recipe's ``ridge_penalty`` and ``beta``.
+
+        Args:
+            recipe: With ``head="ridge"``.
+            feature_size: D.
+            num_classes: C.
+            runtime: Device and threads; the arithmetic is float32, the solve float64.
+        """
+        self.recipe = recipe
+        self.runtime = runtime
+        self.feature_size = feature_size
+        self._num_classes = num_classes
+        self.begin(0)
+
+    def begin(self, key: int) -> None:
+        """Forgets all labels; a closed-form head has no random weights."""
+        size, device = self.feature_size + 1, self.runtime.device
+        self._gram = torch.zeros(size, size, device=device)
+        self._cross = torch.zeros(size, self._num_classes, device=device)
+        self._weights = torch.zeros(size, self._num_classes, device=device)
+        self._count = 0
+
+    def fit(self, images: ImageSet, labeled: np.ndarray, labels: np.ndarray, cycle: int) -> None:
+        """Adds the labels that are new and solves.
+
+        Args:
+            images: The pool, with an embedding.
+            labeled: int64 (L,) pool indices; those of the last call come first.
+            labels: int64 (L,).
+            cycle: Unused; the solution does not depend on it.
+        """
+        new = slice(self._count, len(labeled))
+        if new.start == new.stop:
+            return
+        embedded = _embedding(images)[torch.from_numpy(labeled[new]).to(self.runtime.device)]
+        rows = torch.cat([embedded, embedded.new_ones(len(embedded), 1)], dim=1)
+        targets = torch.full((len(rows), self._num_classes), -1 / self._num_classes, device=rows.device)
+        targets[torch.arange(len(rows)), torch.from_numpy(labels[new]).to(rows.device)] += 1
+        self._gram += rows.T @ rows
+        self._cross += rows.T @ targets
+        self._count = new.stop
+        penalized = self._gram.double()
+        penalty = penalized.new_full((len(penalized),), self.recipe.ridge_penalty)
+        penalty[-1] = 1e-6  # the constant: only enough to keep the factorization stable
+        penalized.diagonal().add_(penalty)
+        factor = torch.linalg.cholesky(penalized)
+        self._weights = torch.cholesky_solve(self._cross.double(), factor).float()
+
+    @torch.no_grad()
+    def infer(self, images: ImageSet, indices: Tensor, maps: bool = False) -> dict[str, Tensor]:
+        """Returns ``logits`` (n, C) = beta * scores and ``features`` (n, D) = the embedding.
+
+        Args:
+            images: A set with an embedding.
+            indices: int64 (n,) positions in it.
+            maps: A linear head has no feature maps.
+
+        Raises:
+            MissingHead: ``maps`` was asked for.
+        """
+        if maps:
+            raise self._missing("feature maps")
+        embedding = _embedding(images)
+
+        def score(batch: Tensor) -> dict[str, Tensor]:
+            rows = embedding[batch]
+            scores = torch.addmm(self._weights[-1], rows, self._weights[:-1])
+            return {"logits": self.recipe.beta * scores, "features": rows}
+
+        return in_batches(indices, score)
+
+    def _missing(self, what: str) -> MissingHead:
+        return MissingHead(f"A ridge head has no {what}; use an environment with head='network'.")
+
+    def members(self, features: Tensor, count: int, cycle: int) -> Tensor:
+        """Raises ``MissingHead``: a ridge head has no members."""
+        raise self._missing("members")
+
+    def copy_classifier(self) -> Any:
+        """Raises ``MissingHead``: there is no network."""
+        raise self._missing("network")
+
+    def get_state(self) -> dict[str, Any]:
+        """Returns copies of the sums and the weights."""
+        sums = {"gram": self._gram, "cross": self._cross, "weights": self._weights}
+        return {**{k: v.to("cpu", copy=True) for k, v in sums.items()}, "count": self._count}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Restores what ``get_state`` gave."""
+        device = self.runtime.device
+        self._gram = state["gram"].to(device, copy=True)
+        self._cross = state["cross"].to(device, copy=True)
+        self._weights = state["weights"].to(device, copy=True)
+        self._count = int(state["count"])
+
+    def fork(self, state: dict[str, Any]) -> RidgeLearner:
+        """Returns a learner of its own with the given state."""
+        other = RidgeLearner(self.recipe, self.feature_size, self._num_classes, self.runtime)
+        other.set_state(state)
+        return other
+
+
+def _embedding(images: ImageSet) -> Tensor:
+    if images.embedding is None:
+        raise InvalidRecipe("head='ridge' was given without frozen features; add embedding='patches'.")
+    return images.embedding

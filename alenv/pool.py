@@ -1,0 +1,137 @@
+"""Which dataset rows the pool holds, and which of its images are labeled at reset."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from alenv import geometry
+from alenv.errors import InvalidProtocol, InvalidRecipe
+from alenv.recipe import Protocol
+from alenv.seeding import Purpose, numpy_stream, torch_stream
+
+Indices = NDArray[np.int64]
+
+
+def build(labels: Indices, num_classes: int, protocol: Protocol) -> tuple[Indices, Indices]:
+    """Splits the training rows into pool and validation split and shapes the pool.
+
+    Args:
+        labels: int64 (n,) labels of all training rows; they shape classes, and leave no trace in the order.
+        num_classes: C.
+        protocol: ``validation``, ``imbalance``, ``redundancy``, seeded by ``data_seed``.
+
+    Returns:
+        The pool's dataset rows (N,) and the validation rows (V,).
+
+    Raises:
+        InvalidProtocol: The validation split leaves no pool.
+    """
+    if protocol.validation >= len(labels):
+        raise InvalidProtocol(
+            f"validation={protocol.validation} was given for {len(labels)} training images; use at most "
+            f"{len(labels) - 1}."
+        )
+    random = np.random.default_rng(protocol.data_seed)
+    order = random.permutation(len(labels))
+    validation = np.sort(order[: protocol.validation])
+    rows = np.sort(order[protocol.validation :])
+    if protocol.imbalance > 1:
+        rows = imbalanced(rows, labels, num_classes, protocol.imbalance, random)
+    if protocol.redundancy > 1:
+        rows = redundant(rows, labels, protocol.redundancy, protocol.initial_size, random)
+    return rows, validation
+
+
+def imbalanced(
+    rows: Indices, labels: Indices, num_classes: int, ratio: float, random: np.random.Generator
+) -> Indices:
+    """Thins the classes so that their sizes fall geometrically from class 0 to class C-1 by ``ratio`` in all.
+
+    Args:
+        rows: int64 (n,) dataset rows.
+        labels: int64 labels of all training rows.
+        num_classes: C.
+        ratio: Size of the largest class over that of the smallest, at least 1.
+        random: Draws which images stay.
+    """
+    largest = min(np.bincount(labels[rows], minlength=num_classes))
+    kept = []
+    for label in range(num_classes):
+        size = max(1, round(largest * ratio ** (-label / max(1, num_classes - 1))))
+        kept.append(random.permutation(rows[labels[rows] == label])[:size])
+    return np.sort(np.concatenate(kept))
+
+
+def redundant(
+    rows: Indices, labels: Indices, times: int, initial_size: int, random: np.random.Generator
+) -> Indices:
+    """Repeats images of all but a unique block, keeping the pool's size and its classes.
+
+    The initial set and a tenth of the pool stay unique. Of each class in the rest, one image in ``times`` is
+    kept and repeated to fill that class's places.
+
+    Args:
+        rows: int64 (n,) dataset rows, each once.
+        labels: int64 labels of all training rows.
+        times: Copies of each repeated image, at least 2.
+        initial_size: Size of the initial set.
+        random: Draws what stays.
+
+    Returns:
+        int64 (n,) dataset rows in random order.
+
+    Source: the paper, A.15, with 6,000 unique images for 1,000 initial ones of 50,000.
+    """
+    order = random.permutation(rows)
+    unique = initial_size + len(rows) // 10
+    parts = [order[:unique]]
+    rest = order[unique:]
+    for label in np.unique(labels[rest]):
+        members = rest[labels[rest] == label]
+        parts.append(np.resize(members[: -(-len(members) // times)], len(members)))
+    return random.permutation(np.concatenate(parts))
+
+
+def initial_set(protocol: Protocol, rows: Indices, embedding: torch.Tensor | None, key: int) -> Indices:
+    """Chooses the images that are labeled at reset.
+
+    Args:
+        protocol: ``initial_set`` and ``initial_size`` (n); in a redundant pool only images that stand in it
+            once are drawn at random.
+        rows: int64 (N,) dataset rows of the pool.
+        embedding: float32 (N, D), needed unless the set is random.
+        key: The episode key.
+
+    Returns:
+        int64 (n,) pool indices.
+
+    Raises:
+        InvalidRecipe: The recipe names no embedding for a set that needs one.
+    """
+    if protocol.initial_set == "random":
+        eligible = np.arange(len(rows))
+        if protocol.redundancy > 1:
+            _, place, counts = np.unique(rows, return_inverse=True, return_counts=True)
+            single = eligible[counts[place] == 1]
+            eligible = single if len(single) >= protocol.initial_size else eligible
+        return numpy_stream(key, Purpose.INITIAL_SET).choice(
+            eligible, protocol.initial_size, replace=False
+        )
+    if embedding is None:
+        raise InvalidRecipe(
+            f"initial_set={protocol.initial_set!r} needs distances; add embedding='patches' or 'pixels'."
+        )
+    generator = torch_stream(key, Purpose.INITIAL_SET, device=str(embedding.device))
+    if protocol.initial_set == "kcenter":
+        chosen = geometry.k_center(embedding, protocol.initial_size, generator=generator)
+    else:
+
+        def squared_distance_to(index: int) -> torch.Tensor:
+            return geometry.squared_distances(embedding, embedding[index : index + 1])[:, 0]
+
+        chosen = geometry.k_means_plus_plus(
+            protocol.initial_size, len(rows), squared_distance_to, generator=generator
+        )
+    return np.asarray(chosen.cpu(), dtype=np.int64)

@@ -1,0 +1,207 @@
+"""The defaults of every environment id: per dataset, per recipe, and how a user's own settings replace them."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from typing import Any
+
+from alenv.errors import InvalidRecipe, unknown
+from alenv.recipe import Protocol, Recipe, field_names
+
+
+@dataclass(frozen=True)
+class Preset:
+    """Settings that differ from the defaults of ``Recipe``, ``Protocol`` and ``Options``."""
+
+    title: str
+    settings: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Options:
+    """Settings of the environment that change neither training nor protocol, except for ``root`` and its kin.
+
+    Attributes:
+        observe: ``"candidates"``, ``"stats"`` or ``"progress"``.
+        candidates: K; None takes min(10 B, pool - initial).
+        reward: ``"accuracy"``, ``"gain"`` or ``"auc_gain"``.
+        on_invalid: ``"replace"`` or ``"raise"``.
+        allow_peek: Whether ``peek`` may be called.
+        device: ``"auto"`` or a torch device.
+        threads: CPU threads; None takes every core.
+        root: Folder of an image folder.
+        image_size: Side that an image folder's images are brought to.
+        on_corrupt: ``"raise"`` or ``"skip"`` unreadable files of an image folder.
+        default_device: What ``device="auto"`` means.
+    """
+
+    observe: str = "candidates"
+    candidates: int | None = None
+    reward: str = "accuracy"
+    on_invalid: str = "replace"
+    allow_peek: bool = False
+    device: str = "auto"
+    threads: int | None = None
+    root: str | None = None
+    image_size: int = 32
+    on_corrupt: str = "raise"
+    default_device: str = "auto"
+
+    def __post_init__(self) -> None:
+        choices = {
+            "observe": ("candidates", "stats", "progress"),
+            "reward": ("accuracy", "gain", "auc_gain"),
+            "on_invalid": ("replace", "raise"),
+            "on_corrupt": ("raise", "skip"),
+            "allow_peek": (True, False),
+        }
+        for name, allowed in choices.items():
+            if getattr(self, name) not in allowed:
+                given = getattr(self, name)
+                raise InvalidRecipe(f"{name}={given!r} was given; it must be one of {', '.join(map(repr, allowed))}.")
+        for name in ("candidates", "threads", "image_size"):
+            value = getattr(self, name)
+            if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
+                raise InvalidRecipe(f"{name}={value!r} was given; it must be a whole number of at least 1.")
+
+
+_TEN_THOUSAND = {"initial_size": 1000, "query_size": 1000, "budget": 9000}
+_TWENTY_THOUSAND = {"initial_size": 2000, "query_size": 2000, "budget": 18000}
+
+# A flip turns a 2 into no digit at all, so digits are only shifted; clothes and objects are flipped as well.
+DATASETS: dict[str, Preset] = {
+    "digits": Preset(
+        "Digits",
+        {
+            "initial_size": 20,
+            "query_size": 20,
+            "budget": 200,
+            "backbone": "convnet",
+            "lr": 0.05,
+            "nesterov": True,
+            "batch_size": 16,
+            "epochs": 30,
+            "schedule": "onecycle",
+            "warmup": 0.2,
+            "start": "cold",
+            "flip": False,
+            "crop_padding": 1,
+            "precision": "fp32",
+            "default_device": "cpu",
+            "threads": 1,
+        },
+    ),
+    "cifar10": Preset("Cifar10", _TEN_THOUSAND),
+    "cifar100": Preset("Cifar100", _TWENTY_THOUSAND),
+    "svhn": Preset("Svhn", {**_TEN_THOUSAND, "flip": False}),
+    "fashion_mnist": Preset("FashionMnist", _TEN_THOUSAND),
+    "tiny_imagenet": Preset("TinyImageNet", {**_TWENTY_THOUSAND, "crop_padding": 8}),
+    "image_folder": Preset("ImageFolder", {"initial_size": 100, "query_size": 100, "budget": 500}),
+}
+
+_RIDGE: dict[str, Any] = {
+    "head": "ridge",
+    "embedding": "patches",
+    "validation": 5000,
+    "reward": "auc_gain",
+    "initial_size": 64,
+    "query_size": 32,
+    "budget": 320,
+    "candidates": 256,
+    "default_device": "cpu",
+    "threads": 1,
+}
+
+_RIDGE_SMALL = {"embedding": "pixels", "validation": 200, "initial_size": 10, "query_size": 10, "budget": 100}
+
+RECIPES: dict[str, Preset] = {
+    "paper": Preset("", {}),
+    "ridge": Preset("Ridge", _RIDGE),
+    "fast": Preset(
+        "Fast",
+        {
+            "width": 32,
+            "epochs": 80,
+            "lr": 0.2,
+            "nesterov": True,
+            "weight_decay": 1e-3,
+            "decay": "weights",
+            "schedule": "onecycle",
+            "warmup": 0.25,
+            "label_smoothing": 0.1,
+            "cutout": 12,
+            "start": "cold",
+        },
+    ),
+}
+
+# Settings of one dataset with one recipe, where the recipe's own do not fit it.
+EXCEPTIONS: dict[tuple[str, str], dict[str, Any]] = {
+    ("digits", "ridge"): {**_RIDGE_SMALL, "candidates": 100},
+    ("image_folder", "ridge"): {**_RIDGE_SMALL, "embedding": "patches", "candidates": None},
+}
+
+LEFT_OUT = {("digits", "fast")}  # the default Digits recipe takes seconds already
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything an environment is made of."""
+
+    recipe: Recipe
+    protocol: Protocol
+    options: Options
+
+
+def defaults(dataset: str, recipe: str) -> dict[str, Any]:
+    """Returns the settings of an id that differ from the dataclasses' own defaults.
+
+    Raises:
+        UnknownName: There is no such dataset or recipe.
+    """
+    if dataset not in DATASETS:
+        raise unknown("dataset", dataset, DATASETS)
+    if recipe not in RECIPES:
+        raise unknown("recipe", recipe, RECIPES)
+    special = EXCEPTIONS.get((dataset, recipe), {})
+    return {**DATASETS[dataset].settings, **RECIPES[recipe].settings, **special}
+
+
+def resolve(dataset: str, recipe: str, given: dict[str, Any]) -> Settings:
+    """Merges the defaults of an id with what the user gave.
+
+    Args:
+        dataset: A key of ``DATASETS``.
+        recipe: A key of ``RECIPES``.
+        given: Any field of ``Recipe``, ``Protocol`` and ``Options``; names that start with ``joint_`` are
+            options of the joint objective.
+
+    Raises:
+        UnknownName: A setting does not exist; the message names the nearest one that does.
+        InvalidRecipe: A value cannot be trained.
+        InvalidProtocol: A value cannot be played.
+    """
+    groups = {
+        "recipe": set(field_names(Recipe)) - {"joint_options"},
+        "protocol": set(field_names(Protocol)),
+        "options": {spec.name for spec in dataclasses.fields(Options)},
+    }
+    known = set().union(*groups.values())
+    merged = {**defaults(dataset, recipe), **given}
+    joint = {name: value for name, value in merged.items() if name.startswith("joint_")}
+    for name in merged:
+        if name not in known and name not in joint:
+            raise unknown("setting", name, known - {"default_device"})
+    parts = {
+        group: {k: _tupled(v) for k, v in merged.items() if k in names} for group, names in groups.items()
+    }
+    return Settings(
+        Recipe(**parts["recipe"], joint_options=tuple(sorted(joint.items()))),
+        Protocol(**parts["protocol"]),
+        Options(**parts["options"]),
+    )
+
+
+def _tupled(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value

@@ -1,0 +1,246 @@
+"""What is fixed before an experiment: how the classifier is trained (Recipe) and what is bought when (Protocol)."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import numbers
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from alenv.errors import AlenvError, InvalidProtocol, InvalidRecipe
+
+Rule = tuple[str, Callable[[Any], bool]]  # what is allowed, in words, and the test for it
+
+
+def _field(default: Any, rule: Rule) -> Any:
+    return dataclasses.field(default=default, metadata={"rule": rule})
+
+
+def _is_integer(value: Any) -> bool:
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool)
+
+
+def _is_real(value: Any) -> bool:
+    return isinstance(value, numbers.Real) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _choice(default: str | None, *allowed: str | None) -> Any:
+    words = ", ".join("None" if name is None else repr(name) for name in allowed)
+    return _field(default, (f"one of {words}", lambda value: value in allowed))
+
+
+def _integer(default: int, least: int) -> Any:
+    return _field(
+        default, (f"a whole number of at least {least}", lambda value: _is_integer(value) and value >= least)
+    )
+
+
+def _real(default: float, least: float = 0.0, most: float = math.inf, above: bool = False) -> Any:
+    words = f"a number {'above' if above else 'of at least'} {least:g}"
+    words += "" if most == math.inf else f" and at most {most:g}"
+
+    def test(value: Any) -> bool:
+        return _is_real(value) and (value > least if above else value >= least) and value <= most
+
+    return _field(default, (words, test))
+
+
+def _flag(default: bool) -> Any:
+    return _field(default, ("True or False", lambda value: isinstance(value, bool)))
+
+
+def _optional(spec: Any) -> Any:
+    words, test = spec.metadata["rule"]
+    return _field(None, (f"None or {words}", lambda value: value is None or test(value)))
+
+
+def _text_or_none() -> Any:
+    return _field(None, ("None or a string", lambda value: value is None or isinstance(value, str)))
+
+
+def _fractions(value: Any) -> bool:
+    return isinstance(value, tuple) and all(_is_real(v) and 0 < v < 1 for v in value)
+
+
+def _check_fields(settings: Any, error: type[AlenvError]) -> None:
+    for spec in dataclasses.fields(settings):
+        value = getattr(settings, spec.name)
+        words, test = spec.metadata["rule"]
+        if not test(value):
+            raise error(f"{spec.name}={value!r} was given; it must be {words}.")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How the classifier is trained in every cycle; equal for every agent.
+
+    The defaults are the paper's recipe: ResNet-18 with the CIFAR stem, SGD at 0.1 with momentum 0.9 and
+    weight decay 5e-4, batches of 128, 200 epochs of which the last 40 run at 0.01, crop and flip, weights kept
+    from cycle to cycle while the optimizer is rebuilt, accuracy of the final epoch.
+
+    Attributes:
+        head: ``"network"`` trains a backbone; ``"ridge"`` fits a closed-form linear head on ``embedding``.
+        backbone: Network family, one of ``alenv.nets.names()``.
+        width: Channels of the first stage; None keeps the published width.
+        dropout: Probability of dropping a penultimate feature, in [0, 1).
+        optimizer: ``"sgd"``, ``"adam"``, ``"adamw"`` or ``"rmsprop"``.
+        lr: Learning rate; the peak for ``"onecycle"``.
+        momentum: Momentum of SGD and RMSProp; ignored by Adam and AdamW.
+        nesterov: Nesterov momentum (SGD only).
+        weight_decay: L2 penalty (decoupled for AdamW).
+        decay: ``"all"`` decays every parameter, ``"weights"`` spares biases and BatchNorm.
+        batch_size: Labeled images per optimizer step.
+        epochs: Passes over the labeled set per cycle.
+        schedule: ``"multistep"``, ``"cosine"``, ``"onecycle"`` or ``"constant"``.
+        milestones: Shares of the epochs after which ``"multistep"`` multiplies by ``lr_factor``.
+        lr_factor: See ``milestones``.
+        warmup: Share of the steps with a linear rise from zero (``"cosine"``, ``"onecycle"``).
+        stop_accuracy: Training accuracy that ends a cycle early; None trains all epochs.
+        start: ``"warm"`` keeps last cycle's weights, ``"cold"`` returns to the episode's initial weights,
+            ``"pretrained"`` returns to ``pretraining`` at every cycle.
+        pretraining: File with a ``state_dict`` that replaces the initial weights (the head is drawn afresh).
+        augment: Whether training images are augmented at all.
+        flip: Horizontal flips with probability one half.
+        crop_padding: Zero pixels added on each side before a random crop back to size.
+        cutout: Side of a random square set to the mean color; 0 for none.
+        label_smoothing: Share of the target spread over all classes, in [0, 1).
+        joint: Objective trained beside the classification loss, one of ``alenv.objectives()``; None for none.
+        joint_options: The objective's own options, given to ``gym.make`` flat as ``joint_...=``.
+        embedding: Frozen label-free representation: ``"pixels"``, ``"patches"`` or a ``.npy`` file by dataset row.
+        embedding_size: Dimensions kept by ``"pixels"`` and ``"patches"``.
+        ridge_penalty: L2 penalty of the ridge head, on unit-length embeddings.
+        beta: Probabilities of the ridge head are softmax(beta * scores).
+        precision: ``"bf16"``, ``"fp32"`` or ``"auto"`` (bf16 where the device has bf16 matrix units).
+
+    Source: "Best Practices in Pool-based Active Learning for Image Classification", section 3.
+    Differs: milestones are shares of the epochs, so that a shorter recipe keeps its shape; 160 of 200 is 0.8.
+    """
+
+    head: str = _choice("network", "network", "ridge")
+    backbone: str = _field("resnet18", ("a backbone's name", lambda value: isinstance(value, str)))
+    width: int | None = _optional(_integer(1, 1))
+    dropout: float = _real(0.0, most=0.95)
+    optimizer: str = _choice("sgd", "sgd", "adam", "adamw", "rmsprop")
+    lr: float = _real(0.1, above=True)
+    momentum: float = _real(0.9, most=0.9999)
+    nesterov: bool = _flag(False)
+    weight_decay: float = _real(5e-4)
+    decay: str = _choice("all", "all", "weights")
+    batch_size: int = _integer(128, 1)
+    epochs: int = _integer(200, 1)
+    schedule: str = _choice("multistep", "multistep", "cosine", "onecycle", "constant")
+    milestones: tuple[float, ...] = _field((0.8,), ("a list of shares between 0 and 1", _fractions))
+    lr_factor: float = _real(0.1, above=True)
+    warmup: float = _real(0.0, most=0.9)
+    stop_accuracy: float | None = _optional(_real(0.0, most=1.0, above=True))
+    start: str = _choice("warm", "warm", "cold", "pretrained")
+    pretraining: str | None = _text_or_none()
+    augment: bool = _flag(True)
+    flip: bool = _flag(True)
+    crop_padding: int = _integer(4, 0)
+    cutout: int = _integer(0, 0)
+    label_smoothing: float = _real(0.0, most=0.95)
+    joint: str | None = _text_or_none()
+    joint_options: tuple[tuple[str, Any], ...] = _field((), ("a list of pairs", lambda v: isinstance(v, tuple)))
+    embedding: str | None = _text_or_none()
+    embedding_size: int = _integer(256, 1)
+    ridge_penalty: float = _real(1.0, above=True)
+    beta: float = _real(10.0, above=True)
+    precision: str = _choice("auto", "auto", "bf16", "fp32")
+
+    def __post_init__(self) -> None:
+        _check_fields(self, InvalidRecipe)
+        if self.start == "pretrained" and self.pretraining is None:
+            raise InvalidRecipe("start='pretrained' was given without weights; add pretraining=FILE.")
+        if self.head == "ridge" and self.embedding is None:
+            raise InvalidRecipe(
+                "head='ridge' needs frozen features; add embedding='patches', 'pixels' or FILE.npy."
+            )
+        if self.head == "ridge" and self.joint is not None:
+            raise InvalidRecipe(
+                f"joint={self.joint!r} was given with head='ridge'; a ridge head is fitted in closed form, "
+                "so use head='network' or joint=None."
+            )
+        if self.joint is None and self.joint_options:
+            raise InvalidRecipe(
+                f"{self.joint_options[0][0]}= was given without an objective; add joint='loss_prediction'."
+            )
+        if self.nesterov and (self.optimizer != "sgd" or self.momentum == 0):
+            raise InvalidRecipe("nesterov=True was given; it needs optimizer='sgd' with momentum above 0.")
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """What is bought when: initial set, query size, budget, splits and the shape of the pool.
+
+    Attributes:
+        initial_size: Labels given at ``reset``; 0 trains nothing there.
+        query_size: Labels bought per cycle (B).
+        budget: Labels bought after the initial set, a multiple of ``query_size``; ``"all"`` takes the largest.
+        initial_set: How the initial set is chosen: ``"random"``, or ``"kmeans++"`` or ``"kcenter"`` on
+            ``embedding``.
+        validation: Training images held out of the pool, with labels that the environment may use.
+        data_seed: Seed of the splits and of the pool's shape, the same for every episode.
+        redundancy: Each image of the shaped part of the pool stands in it about this many times; 1 for none.
+        imbalance: Ratio between the largest and the smallest class, falling geometrically over the classes.
+        label_noise: Share of labels that the oracle replaces by another class.
+    """
+
+    initial_size: int = _integer(1000, 0)
+    query_size: int = _integer(1000, 1)
+    budget: int | str = _field(
+        9000,
+        ("a whole number of at least 0 or 'all'", lambda v: v == "all" or (_is_integer(v) and v >= 0)),
+    )
+    initial_set: str = _choice("random", "random", "kmeans++", "kcenter")
+    validation: int = _integer(0, 0)
+    data_seed: int = _integer(0, 0)
+    redundancy: int = _integer(1, 1)
+    imbalance: float = _real(1.0, least=1.0)
+    label_noise: float = _real(0.0, most=1.0)
+
+    def __post_init__(self) -> None:
+        _check_fields(self, InvalidProtocol)
+
+    @property
+    def cycles(self) -> int:
+        """Queries per episode (T); needs a resolved budget."""
+        return int(self.budget) // self.query_size
+
+    def fitted(self, pool_size: int) -> Protocol:
+        """Returns this protocol with a resolved budget, checked against a pool of ``pool_size`` images.
+
+        Raises:
+            InvalidProtocol: The initial set or the budget does not fit; the message names the nearest legal
+                values.
+        """
+        if self.initial_size > pool_size:
+            raise InvalidProtocol(
+                f"initial_size={self.initial_size} was given for a pool of {pool_size} images; "
+                f"use at most {pool_size}."
+            )
+        room = pool_size - self.initial_size
+        largest = room - room % self.query_size
+        if self.query_size > room and self.budget not in (0, "all"):
+            raise InvalidProtocol(
+                f"query_size={self.query_size} was given, but only {room} of {pool_size} pool images are left "
+                f"after the initial set; use query_size of at most {room} or budget=0."
+            )
+        if self.budget == "all":
+            return dataclasses.replace(self, budget=largest)
+        budget = int(self.budget)
+        if budget % self.query_size or budget > largest:
+            below = min(budget - budget % self.query_size, largest)
+            legal = [below] if below + self.query_size > largest else [below, below + self.query_size]
+            raise InvalidProtocol(
+                f"budget={budget} was given; it must be a multiple of query_size={self.query_size} and at most "
+                f"{largest} here, so use {' or '.join(map(str, legal))}."
+            )
+        return dataclasses.replace(self, budget=budget)
+
+
+def field_names(settings: type[Recipe] | type[Protocol]) -> Iterable[str]:
+    """Names the fields of ``Recipe`` or ``Protocol``."""
+    return [spec.name for spec in dataclasses.fields(settings)]

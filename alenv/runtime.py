@@ -1,0 +1,125 @@
+"""Where the arithmetic runs: device, precision, threads, determinism, and what a forked worker must not do."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+
+import torch
+
+from alenv.errors import UnknownName
+
+_forked = False
+
+
+def _after_fork() -> None:
+    # A forked child that inherits torch's used thread pool hangs at its first parallel region.
+    global _forked  # noqa: PLW0603  (one flag per process is what a fork handler has)
+    _forked = True
+    torch.set_num_threads(1)
+
+
+os.register_at_fork(after_in_child=_after_fork)
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """A resolved device, precision and thread count.
+
+    Attributes:
+        device: ``"cpu"``, ``"cuda"``, ``"cuda:1"`` or ``"mps"``.
+        precision: ``"bf16"`` or ``"fp32"``.
+        threads: CPU threads of torch's operators; 1 in forked workers whatever is asked for.
+    """
+
+    device: str
+    precision: str
+    threads: int
+
+    @contextmanager
+    def active(self) -> Iterator[None]:
+        """Sets threads and deterministic kernels for one call and restores both afterwards."""
+        threads = 1 if _forked else self.threads
+        before = torch.get_num_threads()
+        if threads != before:
+            torch.set_num_threads(threads)
+        try:
+            with _deterministic() if self.device.startswith("cuda") else nullcontext():
+                yield
+        finally:
+            if threads != before:
+                torch.set_num_threads(before)
+
+    def autocast(self) -> AbstractContextManager[object]:
+        """Returns the mixed-precision context of this runtime."""
+        if self.precision == "fp32":
+            return nullcontext()
+        return torch.autocast(torch.device(self.device).type, dtype=torch.bfloat16)
+
+
+@contextmanager
+def _deterministic() -> Iterator[None]:
+    # cuBLAS reads the workspace setting when its handle is made, so it must stand before the first product.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    flags = torch.backends.cudnn
+    before = (flags.benchmark, flags.deterministic)
+    mode = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    flags.benchmark, flags.deterministic = False, True
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    try:
+        yield
+    finally:
+        flags.benchmark, flags.deterministic = before
+        torch.use_deterministic_algorithms(mode[0], warn_only=mode[1])
+
+
+def has_bf16_units(device: str) -> bool:
+    """Says whether ``device`` multiplies bf16 matrices in hardware."""
+    if device.startswith("cuda"):
+        return torch.cuda.get_device_capability(device)[0] >= 8  # Ampere and later
+    if device == "cpu":
+        probes = ("_is_amx_tile_supported", "_is_avx512_bf16_supported")
+        return any(bool(getattr(torch.cpu, probe, lambda: False)()) for probe in probes)
+    return False
+
+
+def resolve(device: str, precision: str, threads: int | None, default_device: str = "auto") -> Runtime:
+    """Turns what the user asked for into what this machine will do.
+
+    Args:
+        device: ``"auto"`` (then ``default_device``; then CUDA, MPS, CPU in this order) or a torch device.
+        precision: ``"auto"``, ``"bf16"`` or ``"fp32"``.
+        threads: CPU threads; None takes every core.
+        default_device: What ``"auto"`` means for this environment id.
+
+    Raises:
+        UnknownName: The device does not exist here.
+    """
+    device = default_device if device == "auto" else device
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    _check_device(device)
+    if precision == "auto":
+        precision = "bf16" if has_bf16_units(device) else "fp32"
+    if threads is None:
+        threads = os.cpu_count() or 1
+    return Runtime(device, precision, int(threads))
+
+
+def _check_device(device: str) -> None:
+    available = ["cpu"]
+    if torch.backends.mps.is_available():
+        available.append("mps")
+    if torch.cuda.is_available():
+        if _forked:
+            raise UnknownName(
+                "device='cuda' was asked for in a forked worker, where CUDA cannot start; use "
+                "AsyncVectorEnv(..., context='spawn') or SubprocVecEnv(..., start_method='spawn')."
+            )
+        available += ["cuda", *(f"cuda:{i}" for i in range(torch.cuda.device_count()))]
+    if device not in available:
+        raise UnknownName(
+            f"There is no device {device!r} on this machine; choose 'auto' or one of {', '.join(available)}."
+        )

@@ -1,0 +1,181 @@
+"""Joint objectives: what is trained beside, or instead of, the plain classification loss.
+
+An objective is the seam for every training regime. The loop asks it for networks of its own, for the batches
+of an epoch, and for the loss of a step; it knows no objective by name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from alenv.errors import InvalidRecipe, unknown
+from alenv.recipe import Recipe
+
+Batch = tuple[Tensor, Tensor | None]  # labeled pool indices (n,), unlabeled pool indices (m,) or None
+
+
+@dataclass
+class Part:
+    """One half of a training step: the labeled or the unlabeled images.
+
+    Attributes:
+        indices: int64 (n,) pool indices.
+        raw: uint8 (n, H, W, C), before augmentation.
+        images: float32 (n, C, H, W), augmented and normalized.
+        features: (n, D) penultimate features, differentiable.
+        feature_maps: Up to four (n, c, h, w) stage outputs, differentiable.
+        logits: float32 (n, C).
+        labels: int64 (n,) for the labeled part, None for the unlabeled one.
+    """
+
+    indices: Tensor
+    raw: Tensor
+    images: Tensor
+    features: Tensor
+    feature_maps: list[Tensor]
+    logits: Tensor
+    labels: Tensor | None
+
+
+@dataclass
+class Step:
+    """What an objective sees of one optimizer step.
+
+    Attributes:
+        progress: Share of the cycle's training that is done, in [0, 1).
+        epoch: Zero-based epoch.
+        labeled: The labeled images of the step.
+        unlabeled: The unlabeled ones, without labels; None when the batch has none.
+        losses: (n,) cross-entropy of each labeled image, with the recipe's label smoothing.
+        augment: Draws another augmentation of a ``raw`` batch: uint8 (n, H, W, C) to float32 (n, C, H, W).
+        classifier: The classifier in training mode.
+        networks: The objective's own networks.
+    """
+
+    progress: float
+    epoch: int
+    labeled: Part
+    unlabeled: Part | None
+    losses: Tensor
+    augment: Callable[[Tensor], Tensor]
+    classifier: nn.Module
+    networks: nn.ModuleDict
+
+
+class Objective:
+    """The plain classification loss, and the base of every joint objective.
+
+    Attributes:
+        options: The objective's own options with their defaults; given to ``gym.make`` under these names, which
+            start with ``joint_``.
+        provides: Names of the scores that ``scores`` returns for pool images (``"predicted_loss"``,
+            ``"labeled_score"``).
+        self_trained: Names of networks that the recipe's optimizer leaves alone.
+    """
+
+    options: ClassVar[dict[str, Any]] = {}
+    provides: ClassVar[tuple[str, ...]] = ()
+    self_trained: ClassVar[tuple[str, ...]] = ()
+
+    def __init__(self, recipe: Recipe, **options: Any) -> None:
+        self.recipe = recipe
+        self.settings = {**self.options, **options}
+
+    def modules(self, classifier: nn.Module) -> dict[str, nn.Module]:
+        """Builds the objective's networks; their weights are drawn afterwards from a stream of their own."""
+        return {}
+
+    def begin(self, classifier: nn.Module, networks: nn.ModuleDict, generator: torch.Generator) -> None:
+        """Prepares one cycle of training: optimizers and averages of the objective's own."""
+
+    def batches(self, labeled: Tensor, unlabeled: Tensor, generator: torch.Generator) -> list[Batch]:
+        """Returns the batches of one epoch, by default the labeled set in random order.
+
+        Args:
+            labeled: int64 (L,) pool indices.
+            unlabeled: int64 (U,) pool indices.
+            generator: CPU generator of the batch order.
+        """
+        order = torch.randperm(len(labeled), generator=generator).to(labeled.device)
+        return [(chunk, None) for chunk in labeled[order].split(self.recipe.batch_size)]
+
+    def loss(self, step: Step) -> Tensor:
+        """Returns the scalar loss of one step."""
+        return step.losses.mean()
+
+    def after_step(self, step: Step) -> None:
+        """Runs after the optimizer's step: optimizers and averages of the objective's own."""
+
+    def evaluated(self, classifier: nn.Module) -> nn.Module:
+        """Returns the network whose weights are kept at the end of the cycle (an average, for instance)."""
+        return classifier
+
+    def scores(
+        self, networks: nn.ModuleDict, features: Tensor, feature_maps: list[Tensor]
+    ) -> dict[str, Tensor]:
+        """Returns one float (n,) per name in ``provides``, in eval mode.
+
+        Args:
+            networks: The objective's own networks.
+            features: (n, D) penultimate features.
+            feature_maps: Up to four (n, c, h, w) stage outputs.
+        """
+        return {}
+
+    def get_state(self) -> dict[str, Any]:
+        """Returns tensors and scalars beyond the networks' weights that the next cycle needs."""
+        return {}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Restores what ``get_state`` gave."""
+
+
+_registry: dict[str, type[Objective]] = {}
+T = TypeVar("T", bound=type[Objective])
+
+
+def register(name: str) -> Callable[[T], T]:
+    """Registers an ``Objective`` under the name that ``joint=`` takes."""
+
+    def add(objective: T) -> T:
+        _registry[name] = objective
+        return objective
+
+    return add
+
+
+def names() -> list[str]:
+    """Names every joint objective."""
+    return sorted(_registry)
+
+
+def providing(score: str) -> list[str]:
+    """Names the joint objectives that give pool images a ``score``."""
+    return sorted(name for name, objective in _registry.items() if score in objective.provides)
+
+
+def make(recipe: Recipe) -> Objective:
+    """Builds the objective of a recipe, the plain classification loss when ``joint`` is None.
+
+    Raises:
+        UnknownName: There is no such objective, or it has no such option.
+        InvalidRecipe: An option has the wrong type.
+    """
+    if recipe.joint is None:
+        return Objective(recipe)
+    if recipe.joint not in _registry:
+        raise unknown("objective", recipe.joint, _registry)
+    objective = _registry[recipe.joint]
+    for name, value in recipe.joint_options:
+        if name not in objective.options:
+            raise unknown(f"option of joint={recipe.joint!r}", name, objective.options)
+        default = objective.options[name]
+        allowed = (int, float) if isinstance(default, float) else type(default)
+        if not isinstance(value, allowed) or isinstance(value, bool) is not isinstance(default, bool):
+            raise InvalidRecipe(f"{name}={value!r} was given; it must be a number like its default {default!r}.")
+    return objective(recipe, **dict(recipe.joint_options))

@@ -1,0 +1,376 @@
+"""What an agent may read: images, scores and embeddings of the pool, and the labels that were bought."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from alenv.episode import Episode
+from alenv.errors import InvalidQuery, InvalidRecipe, MissingHead
+from alenv.oracle import Oracle
+from alenv.recipe import Recipe
+from alenv.runtime import Runtime
+from alenv.training import objectives
+from alenv.training.images import Augmentation, ImageSet
+
+IndicesLike = NDArray[Any] | Tensor | Sequence[int]
+
+
+class Learner(Protocol):
+    """What the environment trains: a network or a closed-form head."""
+
+    feature_size: int
+    provides: tuple[str, ...]
+
+    def begin(self, key: int) -> None:
+        """Starts an episode."""
+
+    def fit(self, images: ImageSet, labeled: NDArray[Any], labels: NDArray[Any], cycle: int) -> None:
+        """Trains one cycle on the bought labels."""
+
+    def infer(self, images: ImageSet, indices: Tensor, maps: bool = False) -> dict[str, Tensor]:
+        """Scores images."""
+
+    def members(self, features: Tensor, count: int, cycle: int) -> Tensor:
+        """Scores features under several members."""
+
+    def copy_classifier(self) -> Any:
+        """Copies the network."""
+
+    def get_state(self) -> dict[str, Any]:
+        """Copies the state."""
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Restores the state."""
+
+    def fork(self, state: dict[str, Any]) -> Learner:
+        """Builds another learner with a given state."""
+
+
+class ScoredImages:
+    """Images together with what the current classifier says of them; computed when asked for, once per cycle.
+
+    Every method takes ``indices``, int64 (n,) positions in the set (None for all of them), and returns tensors
+    on the environment's device.
+    """
+
+    def __init__(self, learner: Learner, images: ImageSet, recipe: Recipe, runtime: Runtime, env_id: str) -> None:
+        """Binds a learner to a set of images.
+
+        Args:
+            learner: Gives the scores.
+            images: The set.
+            recipe: Says what the learner offers.
+            runtime: Device and threads.
+            env_id: Named in error messages that show how to make an environment.
+        """
+        self._learner = learner
+        self._images = images
+        self._recipe = recipe
+        self._runtime = runtime
+        self._env_id = env_id
+        self._cycle = 0
+        self.costs = {"inference_seconds": 0.0, "inferred_images": 0.0}
+        self._forget()
+
+    def _forget(self) -> None:
+        """Drops all scores; called when the classifier has changed."""
+        self._scores: dict[str, Tensor] = {}
+        self._scored: dict[bool, Tensor] = {}
+        self.costs.update(inference_seconds=0.0, inferred_images=0.0)
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+    @property
+    def image_set(self) -> ImageSet:
+        """The stored images, without scores and labels."""
+        return self._images
+
+    def _tensor(self, indices: IndicesLike | None) -> Tensor:
+        device = self._images.device
+        if indices is None:
+            return torch.arange(len(self), device=device)
+        tensor = torch.as_tensor(indices, device=device)
+        if tensor.ndim != 1 or (tensor.is_floating_point() or tensor.dtype == torch.bool):
+            raise InvalidQuery(
+                f"Indices of shape {tuple(tensor.shape)} and dtype {tensor.dtype} were given; give whole numbers "
+                "of shape (n,)."
+            )
+        if len(tensor) and not 0 <= int(tensor.min()) <= int(tensor.max()) < len(self):
+            raise InvalidQuery(
+                f"An index between {int(tensor.min())} and {int(tensor.max())} was given; indices go from 0 to "
+                f"{len(self) - 1}."
+            )
+        return tensor.long()
+
+    def _infer(self, name: str, indices: IndicesLike | None) -> Tensor:
+        wanted = self._tensor(indices)
+        maps = name.startswith("map")
+        with self._runtime.active():
+            scored = self._scored.setdefault(
+                maps, torch.zeros(len(self), dtype=torch.bool, device=wanted.device)
+            )
+            missing = wanted[~scored[wanted]].unique()
+            if len(missing) or name not in self._scores:
+                self._compute(missing if len(missing) else wanted.new_zeros(1), maps)
+            return self._scores[name][wanted]
+
+    def _compute(self, missing: Tensor, maps: bool) -> None:
+        start = time.perf_counter()
+        for name, values in self._learner.infer(self._images, missing, maps).items():
+            if name not in self._scores:
+                self._scores[name] = values.new_empty(len(self), *values.shape[1:])
+            self._scores[name][missing] = values
+        for kind in {False, maps}:
+            scored = self._scored.setdefault(
+                kind, torch.zeros(len(self), dtype=torch.bool, device=missing.device)
+            )
+            scored[missing] = True
+        self.costs["inference_seconds"] += time.perf_counter() - start
+        self.costs["inferred_images"] += len(missing)
+
+    def _missing(self, what: str, option: str) -> MissingHead:
+        return MissingHead(
+            f'{self._env_id} trains no {what}; make it with gym.make("{self._env_id}", {option}).'
+        )
+
+    def images(self, indices: IndicesLike | None = None, raw: bool = False) -> Tensor:
+        """Returns normalized float32 (n, C, H, W), or with ``raw`` the stored uint8 (n, C, H, W)."""
+        stored = self._images.raw(self._tensor(indices))
+        return stored.permute(0, 3, 1, 2).contiguous() if raw else self._images.normalize(stored)
+
+    def augmented(self, indices: IndicesLike | None, generator: torch.Generator) -> Tensor:
+        """Returns float32 (n, C, H, W) with the recipe's training augmentation, drawn from a CPU generator."""
+        stored = self._images.raw(self._tensor(indices))
+        return self._images.augmented(stored, Augmentation.of(self._recipe), generator)
+
+    def features(self, indices: IndicesLike | None = None) -> Tensor:
+        """Returns raw penultimate features, float32 (n, D); the embedding for a linear head."""
+        return self._infer("features", indices)
+
+    def logits(self, indices: IndicesLike | None = None) -> Tensor:
+        """Returns logits, float32 (n, C)."""
+        return self._infer("logits", indices)
+
+    def probabilities(self, indices: IndicesLike | None = None) -> Tensor:
+        """Returns softmax probabilities, float32 (n, C)."""
+        return self.logits(indices).softmax(1)
+
+    def member_probabilities(self, members: int, indices: IndicesLike | None = None) -> Tensor:
+        """Returns float32 (T, n, C): one dropout mask per member, the same for all images and all calls.
+
+        Args:
+            members: T, at least 1.
+            indices: Positions (n,).
+
+        Raises:
+            MissingHead: The recipe has no dropout.
+
+        Source: Gal and Ghahramani 2016; only dropout is in training mode, BatchNorm stays in eval mode.
+        """
+        if self._recipe.head != "network" or self._recipe.dropout == 0:
+            raise self._missing("members", "dropout=0.5")
+        with self._runtime.active():
+            return self._learner.members(self.features(indices), members, self._cycle)
+
+    def feature_maps(self, indices: IndicesLike | None = None) -> list[Tensor]:
+        """Returns up to four spatially averaged stage outputs, a list of float32 (n, c)."""
+        first = self._infer("map0", indices)
+        rest = [name for name in sorted(self._scores) if name.startswith("map") and name != "map0"]
+        return [first, *(self._infer(name, indices) for name in rest)]
+
+    def predicted_loss(self, indices: IndicesLike | None = None) -> Tensor:
+        """Returns the loss module's prediction, float32 (n,), higher for images expected to be wrong.
+
+        Raises:
+            MissingHead: The recipe trains no loss module.
+        """
+        return self._head("predicted_loss", "loss module", indices)
+
+    def labeled_score(self, indices: IndicesLike | None = None) -> Tensor:
+        """Returns the discriminator's score, float32 (n,), higher for images that look labeled.
+
+        Raises:
+            MissingHead: The recipe trains no discriminator.
+        """
+        return self._head("labeled_score", "discriminator", indices)
+
+    def _head(self, name: str, what: str, indices: IndicesLike | None) -> Tensor:
+        if name not in self._learner.provides:
+            offered = objectives.providing(name)
+            if not offered:
+                raise MissingHead(f"{self._env_id} trains no {what}, and no objective gives {name} yet.")
+            raise self._missing(what, f'joint="{offered[0]}"')
+        return self._infer(name, indices)
+
+    def embedding(self, indices: IndicesLike | None = None) -> Tensor:
+        """Returns the frozen, label-free representation, float32 (n, D).
+
+        Raises:
+            MissingHead: The recipe names none.
+        """
+        if self._images.embedding is None:
+            raise self._missing("embedding", 'embedding="patches"')
+        return self._images.embedding[self._tensor(indices)]
+
+
+class Validation(ScoredImages):
+    """The validation split: the same methods, with labels."""
+
+    def __init__(self, labels: NDArray[np.int64], *args: Any) -> None:
+        super().__init__(*args)
+        self._labels = torch.from_numpy(labels).to(self._images.device)
+
+    def labels(self, indices: IndicesLike | None = None) -> Tensor:
+        """Returns the labels, int64 (n,)."""
+        return self._labels[self._tensor(indices)]
+
+
+class View(ScoredImages):
+    """The pool as an agent sees it; read-only, and refreshed by the environment after every cycle.
+
+    Attributes:
+        validation: The validation split with labels, or None.
+        num_classes: C.
+        query_size: B.
+    """
+
+    def __init__(
+        self,
+        *args: Any,
+        oracle: Oracle,
+        validation: Validation | None,
+        num_classes: int,
+        query_size: int,
+        draw_candidates: Callable[[Episode], NDArray[np.int64]],
+        observe: Callable[[View, str], Any],
+    ) -> None:
+        super().__init__(*args)
+        self._oracle = oracle
+        self.validation = validation
+        self.num_classes = num_classes
+        self.query_size = query_size
+        self._draw_candidates = draw_candidates
+        self._observe = observe
+        self._episode: Episode | None = None
+
+    def refresh(self, episode: Episode, previous: dict[str, Any] | None) -> None:
+        """Points the view at a new state of the episode; the environment alone calls this.
+
+        Args:
+            episode: The episode so far.
+            previous: State of last cycle's learner, None at cycle 0.
+        """
+        self._forget()
+        self._episode = episode
+        self._cycle = episode.cycle
+        self._previous_state = previous
+        self._previous: View | None = None
+        self._candidates: NDArray[np.int64] | None = None
+        unlabeled = np.ones(len(self), dtype=bool)
+        unlabeled[episode.labeled] = False
+        self._unlabeled = _frozen(np.flatnonzero(unlabeled))
+        self._labeled = _frozen(episode.labeled)
+        if self.validation is not None:
+            self.validation._forget()
+            self.validation._cycle = episode.cycle
+
+    @property
+    def previous_state(self) -> dict[str, Any] | None:
+        """State of last cycle's learner, None at cycle 0."""
+        return self._previous_state
+
+    @property
+    def episode(self) -> Episode:
+        """What has happened so far."""
+        assert self._episode is not None, "the environment refreshes the view before it hands it out"
+        return self._episode
+
+    @property
+    def cycle(self) -> int:
+        """Queries answered so far."""
+        return self._cycle
+
+    @property
+    def labeled(self) -> NDArray[np.int64]:
+        """The labeled pool indices in order of purchase, int64 (L,), read-only."""
+        return self._labeled
+
+    @property
+    def unlabeled(self) -> NDArray[np.int64]:
+        """The unlabeled pool indices in ascending order, int64 (U,), read-only."""
+        return self._unlabeled
+
+    @property
+    def candidates(self) -> NDArray[np.int64]:
+        """This cycle's uniform draw of unlabeled pool indices, int64 (K,), read-only.
+
+        With fewer than K images left they repeat cyclically.
+        """
+        if self._candidates is None:
+            self._candidates = _frozen(self._draw_candidates(self.episode))
+        return self._candidates
+
+    def labels(self, indices: IndicesLike | None = None) -> Tensor:
+        """Returns bought labels, int64 (n,); with None those of ``labeled``, in its order.
+
+        Raises:
+            HiddenLabel: The label of an index was not bought.
+        """
+        wanted = self._labeled if indices is None else self._tensor(indices).cpu().numpy()
+        return torch.from_numpy(self._oracle.bought(wanted)).to(self._images.device)
+
+    @property
+    def classifier(self) -> Any:
+        """An eval-mode fp32 deep copy of the network, with ``features``, ``feature_maps`` and ``head``."""
+        return self._learner.copy_classifier()
+
+    @property
+    def previous(self) -> View | None:
+        """This view with last cycle's weights; None at cycle 0."""
+        if self._previous_state is None:
+            return None
+        if self._previous is None:
+            with self._runtime.active():
+                learner = self._learner.fork(self._previous_state)
+            shared = (self._images, self._recipe, self._runtime, self._env_id)
+            view = View(
+                learner,
+                *shared,
+                oracle=self._oracle,
+                validation=None,
+                num_classes=self.num_classes,
+                query_size=self.query_size,
+                draw_candidates=lambda _: np.array(self.candidates),
+                observe=self._observe,
+            )
+            view.refresh(self.episode, None)
+            view._cycle = self._cycle - 1
+            self._previous = view
+        return self._previous
+
+    def observation(self, kind: str) -> Any:
+        """Returns the environment's own observation: ``"stats"``, ``"candidates"`` or ``"progress"``."""
+        return self._observe(self, kind)
+
+
+def _frozen(indices: NDArray[np.int64]) -> NDArray[np.int64]:
+    copy = np.array(indices, dtype=np.int64)
+    copy.flags.writeable = False
+    return copy
+
+
+def check_embedding(images: ImageSet, recipe: Recipe) -> None:
+    """Raises ``InvalidRecipe`` when a linear head's images have no embedding (a file without test rows)."""
+    if recipe.head == "ridge" and images.embedding is None:
+        raise InvalidRecipe(
+            f"embedding={recipe.embedding!r} has no rows for the test images; give one row per training image "
+            "followed by one per test image."
+        )
