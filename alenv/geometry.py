@@ -1,0 +1,253 @@
+"""Distances, greedy k-center, k-means++ and k-means on feature matrices, in chunks and on any device.
+
+Matrices are (n, d), a point per row, computed in float32 (float64 stays float64). Nothing here ever holds an
+n x n matrix, and nothing uses the global random state. Generators are CPU generators; they, and never the order
+of the rows, decide between equal candidates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from alenv.errors import InvalidQuery
+
+BLOCK = 2**22  # entries of a distance block held at a time: 16 MB in float32
+SUM_ROWS = 4096  # rows turned into float64 at a time
+
+# |a|^2 + |b|^2 - 2 a.b of two equal points is not 0 but a few roundings of the norms. Up to so many roundings a
+# distance is noise, and becomes 0, so that exact duplicates tie.
+NOISE = 16
+
+
+class Nearest(NamedTuple):
+    """The closest center of each point.
+
+    Attributes:
+        center: (n,) int64, the position of that center.
+        squared_distance: (n,) to it, >= 0.
+    """
+
+    center: Tensor
+    squared_distance: Tensor
+
+
+class Clusters(NamedTuple):
+    """The result of k-means.
+
+    Attributes:
+        centers: (k, d).
+        assignment: (n,) int64, the nearest center of each point.
+        squared_distance: (n,) to that center, >= 0.
+    """
+
+    centers: Tensor
+    assignment: Tensor
+    squared_distance: Tensor
+
+
+def squared_norms(x: Tensor) -> Tensor:
+    """Returns the squared Euclidean norms (n,) of the rows of ``x`` (n, d), without a copy of ``x``."""
+    norms: Tensor = torch.linalg.vector_norm(x, dim=1)
+    return norms.square_()
+
+
+def without_noise(squared: Tensor, scale: Tensor) -> Tensor:
+    """Sets squared distances that rounding alone explains, negative ones included, to 0, in place.
+
+    Args:
+        squared: Squared distances computed as a difference of terms of size ``scale``.
+        scale: The size of those terms, of the same shape.
+    """
+    return squared.masked_fill_(squared <= NOISE * torch.finfo(squared.dtype).eps * scale, 0.0)
+
+
+def squared_distances(a: Tensor, b: Tensor) -> Tensor:
+    """Returns all squared Euclidean distances (n, m), >= 0, from the rows of ``a`` (n, d) to ``b`` (m, d)."""
+    a, b = _floating(a), _floating(b)
+    scale = squared_norms(a)[:, None] + squared_norms(b)
+    return without_noise(torch.addmm(scale, a, b.T, alpha=-2), scale)
+
+
+def distances_to_rows(x: Tensor) -> Callable[[int], Tensor]:
+    """Returns the function from a row number of ``x`` (n, d) to its squared distances (n,) to all rows."""
+    x = _floating(x)
+    norms = squared_norms(x)
+
+    def squared_distance_to(row: int) -> Tensor:
+        scale = norms + norms[row]
+        return without_noise(torch.addmv(scale, x, x[row], alpha=-2), scale)
+
+    return squared_distance_to
+
+
+def nearest(x: Tensor, centers: Tensor) -> Nearest:
+    """Finds the closest of ``centers`` (m, d), m >= 1, for every row of ``x`` (n, d)."""
+    x, centers = _floating(x), _floating(centers)
+    index = torch.empty(len(x), dtype=torch.int64, device=x.device)
+    least = torch.empty(len(x), dtype=x.dtype, device=x.device)
+    norms = squared_norms(centers)
+    for rows in _chunks(len(x), max(1, BLOCK // len(centers))):
+        block = torch.addmm(norms, x[rows], centers.T, alpha=-2)
+        torch.min(block, dim=1, out=(least[rows], index[rows]))
+    own = squared_norms(x)
+    return Nearest(index, without_noise(least.add_(own), own + norms[index]))
+
+
+def min_squared_distances(x: Tensor, centers: Tensor) -> Tensor:
+    """Returns the squared distance (n,) of every row of ``x`` to the closest of ``centers``; inf if none."""
+    if not len(centers):
+        return torch.full((len(x),), torch.inf, dtype=_floating(x[:0]).dtype, device=x.device)
+    return nearest(x, centers).squared_distance
+
+
+def largest(values: Tensor, generator: torch.Generator) -> int:
+    """Returns the position of the largest value (n,); one of them at random if there are several."""
+    ties = (values == values.max()).nonzero().flatten()
+    return int(ties[int(torch.randint(len(ties), (), generator=generator)) if len(ties) > 1 else 0])
+
+
+def k_center(
+    features: Tensor, count: int, centers: Tensor | None = None, *, generator: torch.Generator
+) -> Tensor:
+    """Chooses ``count`` points greedily, each the farthest from all centers and all points chosen before.
+
+    Args:
+        features: (n, d) points to choose from.
+        count: How many, at most n.
+        centers: (m, d) points that count as covered; without any, the first choice is random.
+        generator: Draws that first choice and decides between equal distances.
+
+    Returns:
+        (count,) int64 distinct row numbers on the CPU, in the order of choice.
+
+    Raises:
+        InvalidQuery: ``count`` is larger than n.
+
+    Source: Sener & Savarese 2018, Algorithm 1.
+    """
+    _check(count, len(features))
+    squared_distance_to = distances_to_rows(features)
+    least = _finite(min_squared_distances(features, features[:0] if centers is None else centers))
+    chosen: list[int] = []
+    while len(chosen) < count:
+        chosen.append(largest(least, generator))
+        torch.minimum(least, _finite(squared_distance_to(chosen[-1])), out=least)
+        least[chosen[-1]] = -1.0
+    return torch.tensor(chosen, dtype=torch.int64)
+
+
+def k_means_plus_plus(
+    count: int,
+    size: int,
+    squared_distance_to: Callable[[int], Tensor],
+    generator: torch.Generator,
+    first: int | None = None,
+) -> Tensor:
+    """Chooses distinct points, each with probability proportional to its squared distance to those before.
+
+    A chosen point is never drawn again. Once all distances are 0 (only duplicates are left), the draw is
+    uniform over the points not chosen yet.
+
+    Args:
+        count: How many points to choose, at most ``size``.
+        size: n, the number of points.
+        squared_distance_to: Maps a point to its squared distances (n,) to all points.
+        generator: Draws the points.
+        first: The first choice; None = uniform.
+
+    Returns:
+        (count,) int64 distinct row numbers on the CPU, in the order of choice.
+
+    Raises:
+        InvalidQuery: ``count`` is larger than ``size``.
+
+    Source: Arthur & Vassilvitskii 2007, D^2 sampling.
+    """
+    _check(count, size)
+    free = torch.ones(size, dtype=torch.float64)
+    # float64 on the CPU: a float32 sum of many weights would swallow the small ones, and MPS has no float64.
+    least = torch.full((size,), torch.inf, dtype=torch.float64)
+    chosen: list[int] = []
+    while len(chosen) < count:
+        if chosen:
+            index = _draw(least if bool(least.any()) else free, generator)
+        else:
+            index = _draw(free, generator) if first is None else first
+        chosen.append(index)
+        torch.minimum(least, _finite(squared_distance_to(index)).cpu().double(), out=least)
+        least[index] = free[index] = 0.0
+    return torch.tensor(chosen, dtype=torch.int64)
+
+
+def k_means(features: Tensor, k: int, generator: torch.Generator, iterations: int = 10) -> Clusters:
+    """Clusters points by k-means++ and Lloyd's iterations; stops early once no point moves.
+
+    A cluster that loses all its points takes over one of the points farthest from their centers. Clusters are
+    left empty only where there are fewer than ``k`` distinct points.
+
+    Args:
+        features: (n, d) points.
+        k: The number of clusters, 1 to n.
+        generator: Draws the initial centers.
+        iterations: The most updates of the centers.
+
+    Raises:
+        InvalidQuery: ``k`` is larger than n.
+
+    Source: Lloyd 1982.
+    """
+    x = _floating(features)
+    centers = x[k_means_plus_plus(k, len(x), distances_to_rows(x), generator).to(x.device)]
+    found = nearest(x, centers)
+    for _ in range(iterations):
+        centers = _centers(x, found, k)
+        before, found = found, nearest(x, centers)
+        if torch.equal(before.center, found.center):
+            break
+    return Clusters(centers, found.center, found.squared_distance)
+
+
+def _centers(x: Tensor, found: Nearest, k: int) -> Tensor:
+    """Returns the means (k, d) of the clusters, and far points in place of empty ones."""
+    # On the CPU, since CUDA adds in no fixed order; in float64, since a cluster may hold the whole pool.
+    sums = torch.zeros(k, x.shape[1], dtype=torch.float64)
+    assignment = found.center.cpu()
+    for rows in _chunks(len(x), SUM_ROWS):
+        sums.index_add_(0, assignment[rows], x[rows].cpu().double())
+    counts = torch.bincount(assignment, minlength=k)
+    means = (sums / counts.clamp(min=1)[:, None]).to(x)
+    empty = (counts == 0).nonzero().flatten().to(x.device)
+    means[empty] = x[found.squared_distance.topk(len(empty)).indices]
+    return means
+
+
+def _draw(weights: Tensor, generator: torch.Generator) -> int:
+    """Draws a position with probability proportional to its weight (n,), float64, not all 0."""
+    cumulative = weights.cumsum(0)
+    total = cumulative[-1]
+    at = torch.rand((), dtype=torch.float64, generator=generator) * total
+    at = torch.minimum(at, torch.nextafter(total, torch.zeros_like(total)))  # the product may round up
+    return int(torch.searchsorted(cumulative, at, right=True))
+
+
+def _finite(squared: Tensor) -> Tensor:
+    """Replaces what a diverged classifier gives by a huge number, in place: such rows cover nothing."""
+    huge = torch.finfo(torch.float32).max
+    return squared.nan_to_num_(nan=huge, posinf=huge)
+
+
+def _floating(x: Tensor) -> Tensor:
+    return x.to(torch.promote_types(x.dtype, torch.float32))
+
+
+def _chunks(size: int, rows: int) -> Iterator[slice]:
+    return (slice(start, start + rows) for start in range(0, size, rows))
+
+
+def _check(count: int, size: int) -> None:
+    if not 0 <= count <= size:
+        raise InvalidQuery(f"{count} points were asked for, and there are {size} to choose from.")
