@@ -1,4 +1,4 @@
-"""What is compared: the paper's experiments as data, the runner, statistics, pictures and the command line."""
+"""What is compared: the paper's experiments as data, the runner, statistics, pictures, command line."""
 
 from __future__ import annotations
 

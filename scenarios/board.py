@@ -22,7 +22,7 @@ class Board:
 
         self._folder = folder / "tensorboard"
         with writing(self._folder):
-            self._writer = SummaryWriter(str(self._folder), purge_step=0)  # type: ignore[no-untyped-call]
+            self._writer = SummaryWriter(str(self._folder), purge_step=0)
 
     def __enter__(self) -> Board:
         return self
@@ -31,7 +31,7 @@ class Board:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         with writing(self._folder):
-            self._writer.close()  # type: ignore[no-untyped-call]
+            self._writer.close()
 
     def add(self, rows: Iterable[Mapping[str, Any]]) -> None:
         """Adds rows of the learning curve."""
@@ -39,5 +39,5 @@ class Board:
             for row in rows:
                 for name in ("accuracy", "reward"):
                     if row[name] is not None:
-                        self._writer.add_scalar(name, row[name], row["labeled_count"])  # type: ignore[no-untyped-call]
-            self._writer.flush()  # type: ignore[no-untyped-call]
+                        self._writer.add_scalar(name, row[name], row["labeled_count"])
+            self._writer.flush()

@@ -58,7 +58,7 @@ def _identity(run: Run, core: Any) -> str:
             "seed": run.seed,
             "recipe": dataclasses.asdict(core.recipe),
             "protocol": dataclasses.asdict(core.protocol),
-            "dataset": core.dataset.checksum,
+            "dataset": core.dataset_checksum,
             "device": core.runtime.device,
             "precision": core.runtime.precision,
             "threads": core.runtime.threads,

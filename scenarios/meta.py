@@ -19,14 +19,13 @@ def describe(run: Run, env: Any) -> dict[str, Any]:
         run: The run.
         env: The unwrapped environment that plays it.
     """
-    dataset = env.dataset
     return {
         "format": FORMAT,
         "label": run.arm.label,
         "configuration": run.configuration,
         "recipe": dataclasses.asdict(env.recipe),
         "protocol": dataclasses.asdict(env.protocol),
-        "dataset": {"name": dataset.name, "checksum": dataset.checksum, "source": dataset.source},
+        "dataset": {"checksum": env.dataset_checksum, "source": env.dataset_source},
         "device": env.runtime.device,
         "precision": env.runtime.precision,
         "threads": env.runtime.threads,
@@ -36,7 +35,7 @@ def describe(run: Run, env: Any) -> dict[str, Any]:
 
 
 def versions() -> dict[str, str]:
-    """Returns the versions on which the last bits of a result depend; a package without metadata is absent."""
+    """Returns the versions on which the last bits of a result depend; a package without any is absent."""
     found = {"python": platform.python_version(), "machine": platform.machine()}
     for package in _PACKAGES:
         try:

@@ -32,7 +32,12 @@ class Record:
     queries: list[list[int]] = field(default_factory=list)
 
     def add(
-        self, info: Mapping[str, Any], correct: int, total: int, reward: float | None, costs: Mapping[str, float]
+        self,
+        info: Mapping[str, Any],
+        correct: int,
+        total: int,
+        reward: float | None,
+        costs: Mapping[str, float],
     ) -> None:
         """Appends the row of one cycle.
 

@@ -57,8 +57,7 @@ class Run:
         arm: A resolved arm (see ``Arm.resolved``).
         seed: Seed of the environment and of the agent.
         out: Folder of the whole comparison.
-        threads: Threads of a training step; None leaves the choice to the run's ``meta.json`` when it has one,
-            else to the environment.
+        threads: Threads of a training step; None leaves the choice to the environment.
     """
 
     arm: Arm
@@ -143,7 +142,7 @@ class RunFolder:
         try:
             return dict(json.loads(path.read_text()))
         except (OSError, ValueError) as error:
-            raise CorruptRun(f"{path} cannot be read; delete the folder {self.path} to start it anew.") from error
+            raise CorruptRun(f"{path} cannot be read; delete its folder to start the run anew.") from error
 
     def finished(self, configuration: Mapping[str, Any]) -> bool:
         """Tells whether the run is complete on disk.
@@ -211,7 +210,7 @@ class RunFolder:
             with writing(newest):
                 previous.replace(newest)  # or the next save would put the damaged file in its place
         if checkpoint is None:
-            raise CorruptRun(f"No checkpoint in {self.path} can be read; delete the folder to start the run anew.")
+            raise CorruptRun(f"No checkpoint in {self.path} can be read; delete the folder to start anew.")
         return checkpoint
 
     def close(self, meta: Mapping[str, Any]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -20,9 +20,8 @@ from scenarios.first_cycle import first_cycle
 from scenarios.meta import describe
 from scenarios.record import Record
 from scenarios.run_folder import Checkpoint, Run, RunFolder
+from scenarios.scenario import Arm
 from scenarios.storage import write_text
-
-ENV_KWARGS: Mapping[str, Any] = {"observe": "progress", "on_invalid": "raise"}
 
 
 def execute(run: Run, report: Report) -> None:
@@ -57,7 +56,7 @@ def _keep_traceback(folder: RunFolder, error: Exception) -> str:
 def _play(run: Run, report: Report) -> None:
     folder = run.folder
     begun = folder.meta()
-    env = gym.make(run.arm.env_id, **_env_kwargs(run, begun))
+    env = gym.make(run.arm.env_id, **env_kwargs(run.arm, run.threads))
     try:
         episode = Episode(run, env)
         meta = describe(run, episode.core)
@@ -77,11 +76,10 @@ def _play(run: Run, report: Report) -> None:
         env.close()
 
 
-def _env_kwargs(run: Run, begun: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Returns the environment's kwargs; a run that goes on keeps its threads unless others are asked for."""
-    kwargs = {**ENV_KWARGS, **run.arm.env_kwargs}
-    threads = run.threads if run.threads is not None or begun is None else begun["threads"]
-    return kwargs if threads is None or "threads" in kwargs else {**kwargs, "threads": threads}
+def env_kwargs(arm: Arm, threads: int | None) -> dict[str, Any]:
+    """Returns what ``gym.make`` is given: the arm's own settings go before those of every run."""
+    given = {} if threads is None else {"threads": threads}
+    return {"observe": "progress", "on_invalid": "raise", **given, **arm.env_kwargs}
 
 
 @contextmanager
@@ -133,10 +131,11 @@ class Episode:
         started = time.perf_counter()
         action = self._agent.act(self._observation)
         seconds = time.perf_counter() - started
+        scoring = {name: self.core.costs[name] for name in ("inference_seconds", "inferred_images")}
         self._observation, reward, terminated, _, info = self._env.step(action)
         self._agent.update(float(reward), info)
         self.record.queries.append([int(index) for index in info["query"]])
-        costs = {**self.core.costs, "query_seconds": seconds}
+        costs = {**self.core.costs, **scoring, "query_seconds": seconds}  # the step has cleared its own
         self.record.add(info, self.core.test_correct, self.core.test_size, float(reward), costs)
         self._save(finished=terminated)
 

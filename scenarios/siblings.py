@@ -23,6 +23,6 @@ def check() -> None:
             raise AlenvError(f"The package {name!r} is missing beside alenv in {home}; install alenv again.")
         if Path(places[0]).resolve().parent != home:
             raise AlenvError(
-                f"Python finds another package {name!r} in {places[0]} instead of the one beside alenv in {home}; "
+                f"Python finds another package {name!r} in {places[0]} instead of alenv's own in {home}; "
                 "use a virtual environment of its own for alenv."
             )

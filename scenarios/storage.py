@@ -76,7 +76,7 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 
 def write_text(path: Path, content: str) -> None:
-    """Writes a whole UTF-8 text file atomically, with ``\\n`` line ends on every system."""
+    """Writes a whole UTF-8 text file atomically."""
     write_bytes(path, content.encode())
 
 

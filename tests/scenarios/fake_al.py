@@ -17,6 +17,7 @@ import numpy as np
 import torch
 
 POOL = 200
+NO_COSTS = {"train_seconds": 0.0, "inference_seconds": 0.0, "inferred_images": 0.0}
 
 
 @dataclass(frozen=True)
@@ -80,12 +81,12 @@ class FakeAL(gym.Env[np.ndarray, np.ndarray]):
         self.protocol = FakeProtocol(**fields)
         self.action_space = gym.spaces.MultiDiscrete([POOL] * self.protocol.query_size)
         self.runtime = SimpleNamespace(device="cpu", precision="fp32", threads=threads)
-        self.dataset = SimpleNamespace(name="fake", checksum="0" * 64, source="made up")
+        self.dataset_checksum, self.dataset_source = "0" * 64, "made up"
         self.rows = np.arange(POOL)[::-1].copy()
         self.view = FakeView(self)
         self.test_size = 1000
         self.test_correct = 0
-        self.costs: dict[str, float] = {}
+        self.costs: dict[str, float] = dict(NO_COSTS)
         self.labeled: list[int] = []
         self.cycle = 0
         self.seed = 0
@@ -98,7 +99,7 @@ class FakeAL(gym.Env[np.ndarray, np.ndarray]):
             state = options["state"]
             self.cycle, self.labeled = state["cycle"], [int(i) for i in state["labeled"]]
             self.test_correct = state["test_correct"]
-            self.costs = {"train_seconds": 0.0}
+            self.costs = dict(NO_COSTS)
             return self._observation(), self._info(None)
         self.cycle = 0
         rng = np.random.default_rng(self.seed)
@@ -128,7 +129,7 @@ class FakeAL(gym.Env[np.ndarray, np.ndarray]):
             os.kill(os.getpid(), signal.SIGKILL)
         gain = sum((i * 7919) % 13 for i in self.labeled) % 50
         self.test_correct = min(1000, 300 + 10 * len(self.labeled) + gain)
-        self.costs = {"train_seconds": time.perf_counter() - started}
+        self.costs = {**NO_COSTS, "train_seconds": time.perf_counter() - started}
 
     def _observation(self) -> np.ndarray:
         return np.zeros(1, np.float32)

@@ -1,0 +1,55 @@
+"""The command ``alenv``."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+import gymnasium as gym
+
+from alenv.errors import AlenvError
+from scenarios import siblings
+from scenarios.cli.lazy import LazyGroup
+
+# command -> module and one line of help; a module is imported only when its command is used, because most of
+# them load torch.
+COMMANDS = {
+    "envs": ("scenarios.cli.envs", "List the environments."),
+    "agents": ("scenarios.cli.agents", "List the agents, or explain one."),
+    "data": ("scenarios.cli.data", "List, add and verify datasets."),
+    "scenarios": ("scenarios.cli.scenarios", "List the paper's experiments, or explain one."),
+    "run": ("scenarios.cli.run", "Run one of the paper's experiments."),
+    "compare": ("scenarios.cli.compare", "Compare agents on one environment."),
+    "bench": ("scenarios.cli.bench", "Measure training, query and step speed."),
+}
+
+
+@click.group(
+    cls=LazyGroup,
+    commands_at=COMMANDS,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+)
+@click.version_option(package_name="alenv", prog_name="alenv")
+def alenv() -> None:
+    """Pool-based active learning for image classification: environments, agents, comparisons."""
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Runs the command line and exits: 0, 1 when runs have failed, 2 for an error, 130 after Ctrl-C."""
+    try:
+        siblings.check()
+        code = alenv.main(arguments, prog_name="alenv", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        code = 2
+    except click.Abort:
+        _say("Stopped; the same command goes on from the last finished cycle.")
+        code = 130
+    except (AlenvError, OSError, gym.error.Error) as error:
+        _say(" ".join(str(error).split()))
+        code = 2
+    sys.exit(code)
+
+
+def _say(message: str) -> None:
+    click.echo(f"alenv: {message}", err=True)

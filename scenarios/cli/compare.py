@@ -1,0 +1,66 @@
+"""``alenv compare``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from alenv.errors import AlenvError
+from scenarios.cli.options import playing, seeds_of, settings_of
+from scenarios.cli.playing import play
+from scenarios.comparison import Comparison, prepare
+from scenarios.run_folder import slug
+from scenarios.scenario import Arm, View
+
+
+@click.command()
+@click.argument("env", metavar="ENV")
+@click.option("--agents", "spelled", required=True, help="Agents, separated by commas.")
+@click.option("--seeds", default="5", show_default=True, help="How many, or a range such as 3:8.")
+@click.option("--set", "pairs", multiple=True, metavar="NAME=VALUE", help="A setting of the environment.")
+@click.option("--reference", help="The agent that differences are taken to.  [default: random]")
+@playing
+def compare(
+    *,
+    env: str,
+    spelled: str,
+    seeds: str,
+    pairs: tuple[str, ...],
+    reference: str | None,
+    jobs: int,
+    out: Path | None,
+    threads: int | None,
+    as_json: bool,
+) -> None:
+    """Compare agents on the environment ENV over paired seeds.
+
+    An agent is spelled NAME, NAME:OPTION=VALUE, FIRST+THEN or NAME@SETTING=VALUE (its own environment
+    settings); for instance: alenv compare ALDigits-v0 --agents random,margin,coreset+margin,ll4al@joint=loss_prediction
+    """
+    labels = [text.strip() for text in spelled.split(",") if text.strip()]
+    if not labels:
+        raise AlenvError("--agents names no agent; write for instance --agents random,margin.")
+    if len(set(labels)) < len(labels):
+        raise AlenvError(f"--agents {spelled} names an agent twice; name each once.")
+    if reference is not None and reference not in labels:
+        raise AlenvError(
+            f"--reference {reference} is not among the agents; choose one of {', '.join(labels)}."
+        )
+    settings = settings_of(pairs)
+    arms = prepare([Arm(label, env, label, settings) for label in labels])
+    name = slug("-".join([env.rsplit(":", maxsplit=1)[-1], *sorted(pairs)]))
+    comparison = Comparison(
+        title=" ".join([env, *sorted(pairs)]),
+        arms=arms,
+        seeds=seeds_of(seeds),
+        out=out or Path("runs") / name,
+        views=(View("curve", "", tuple(labels), reference or "random"),),
+    )
+    play(
+        comparison,
+        jobs=jobs,
+        threads=threads,
+        as_json=as_json,
+        facts={"environment": env, "settings": settings},
+    )

@@ -1,0 +1,41 @@
+"""``alenv envs``."""
+
+from __future__ import annotations
+
+import json
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from alenv import ENVIRONMENTS
+from alenv.presets import resolve
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def envs(as_json: bool) -> None:
+    """List the environments that gym.make knows."""
+    rows = []
+    for name, (dataset, recipe) in ENVIRONMENTS.items():
+        how, what, _ = resolve(dataset, recipe, {})
+        rows.append(
+            {
+                "id": name,
+                "dataset": dataset,
+                "classifier": how.backbone if how.head == "network" else f"{how.head} on {how.embedding}",
+                "initial_size": what.initial_size,
+                "query_size": what.query_size,
+                "budget": what.budget,
+                "validation": what.validation,
+            }
+        )
+    if as_json:
+        click.echo(json.dumps(rows, indent=2))
+        return
+    table = Table("id", "dataset", "classifier")
+    for heading in ("initial labels", "query size", "budget", "validation"):
+        table.add_column(heading, justify="right")
+    for row in rows:
+        table.add_row(*(f"{value:,}" if isinstance(value, int) else str(value) for value in row.values()))
+    Console().print(table)

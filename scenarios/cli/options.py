@@ -1,0 +1,77 @@
+"""Options that several commands share, and how their text is read."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from alenv.errors import AlenvError
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+_WORDS = {"True": True, "False": False, "None": None}  # as in Python; JSON spells them in lower case
+
+
+def value_of(text: str) -> Any:
+    """Reads a value: JSON where it is JSON (numbers, true, null, lists), else the text itself."""
+    if text in _WORDS:
+        return _WORDS[text]
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        return text
+
+
+def settings_of(pairs: Iterable[str]) -> dict[str, Any]:
+    """Reads ``NAME=VALUE`` pairs.
+
+    Raises:
+        AlenvError: A pair has no equals sign, or a name comes twice.
+    """
+    found: dict[str, Any] = {}
+    for pair in pairs:
+        name, equals, text = pair.partition("=")
+        if not equals or not name:
+            raise AlenvError(
+                f"{pair!r} was given as a setting; write NAME=VALUE, for instance query_size=50."
+            )
+        if name in found:
+            raise AlenvError(f"The setting {name!r} was given twice; give it once.")
+        found[name] = value_of(text)
+    return found
+
+
+def seeds_of(text: str) -> tuple[int, ...]:
+    """Reads seeds: ``"5"`` is 0 to 4, ``"3:8"`` is 3 to 7.
+
+    Raises:
+        AlenvError: The text is neither, or names no seed.
+    """
+    first, colon, last = text.partition(":")
+    try:
+        seeds = range(int(first), int(last)) if colon else range(int(first))
+    except ValueError:
+        seeds = range(0)
+    if not seeds or seeds[0] < 0:
+        raise AlenvError(f"--seeds {text} was given; write a number such as 5, or a range such as 3:8.")
+    return tuple(seeds)
+
+
+def playing(command: Command) -> Command:
+    """Adds the options of every command that plays runs."""
+    for option in (
+        click.option("--json", "as_json", is_flag=True, help="Print the numbers as JSON instead of a table."),
+        click.option(
+            "--threads", type=click.IntRange(1), help="Threads of each run; part of what repeats bit for bit."
+        ),
+        click.option(
+            "--out", type=click.Path(path_type=Path), help="Folder of the runs.  [default: ./runs/NAME]"
+        ),
+        click.option("--jobs", type=click.IntRange(1), default=1, show_default=True, help="Runs at a time."),
+    ):
+        command = option(command)
+    return command

@@ -1,0 +1,54 @@
+"""``alenv run``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from scenarios import scenario
+from scenarios.cli.options import playing, seeds_of, settings_of
+from scenarios.cli.playing import play
+from scenarios.comparison import Comparison, prepare
+from scenarios.run_folder import slug
+
+
+@click.command()
+@click.argument("name")
+@click.option(
+    "--size",
+    default="small",
+    show_default=True,
+    help="smoke (seconds), small (a CPU) or paper (as published).",
+)
+@click.option("--seeds", help="How many, or a range such as 3:8.  [default: the scenario's]")
+@click.option("--option", "pairs", multiple=True, metavar="NAME=VALUE", help="An option of the scenario.")
+@playing
+def run(
+    *,
+    name: str,
+    size: str,
+    seeds: str | None,
+    pairs: tuple[str, ...],
+    jobs: int,
+    out: Path | None,
+    threads: int | None,
+    as_json: bool,
+) -> None:
+    """Run the experiment NAME; `alenv scenarios` lists them."""
+    found = scenario.build(name, **settings_of(pairs))
+    grid = found.grid(size)
+    comparison = Comparison(
+        title=f"{found.title} ({size})",
+        arms=prepare(grid.arms),
+        seeds=seeds_of(seeds) if seeds else tuple(range(grid.seeds)),
+        out=out or Path("runs") / slug("-".join([name, size, *sorted(pairs)])),
+        views=found.views,
+    )
+    play(
+        comparison,
+        jobs=jobs,
+        threads=threads,
+        as_json=as_json,
+        facts={"scenario": name, "size": size, "claim": found.claim},
+    )

@@ -1,0 +1,62 @@
+"""``alenv scenarios``."""
+
+from __future__ import annotations
+
+import click
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from scenarios import scenario
+
+
+@click.command()
+@click.argument("name", required=False)
+def scenarios(name: str | None) -> None:
+    """List the paper's experiments, or explain the experiment NAME."""
+    console = Console(highlight=False)
+    if name is None:
+        table = Table("name", "what it compares", "source")
+        for listed in scenario.names():
+            found = scenario.build(listed)
+            table.add_row(listed, found.title, found.source)
+        console.print(table)
+        return
+    _explain(scenario.build(name), scenario.options(name), console)
+
+
+def _explain(found: scenario.Scenario, options: dict[str, object], console: Console) -> None:
+    console.print(f"[bold]{escape(found.name)}[/bold]: {escape(found.title)} ({escape(found.source)})")
+    console.print(f"Claim: {escape(found.claim)}")
+    for option, default in options.items():
+        console.print(f"Option: --option {option}={default}")
+    table = Table("size", "environment", "arms", "seeds", "runs", "what it is")
+    for size, grid in found.sizes.items():
+        environments = ", ".join(sorted({arm.env_id for arm in grid.arms}))
+        runs = len(grid.arms) * grid.seeds
+        table.add_row(size, environments, str(len(grid.arms)), str(grid.seeds), str(runs), grid.note)
+    console.print(table)
+    for view in found.views:
+        console.print(f"{view.name}.png: {escape(view.title)} ({escape(', '.join(view.labels))})")
+    if found.references:
+        console.print(_references(found.references))
+
+
+def _references(references: tuple[scenario.Reference, ...]) -> Table:
+    """Returns published accuracies, one row per arm and one column per number of labels."""
+    labeled = sorted({reference.labeled for reference in references})
+    table = Table("published (%)", title=f"Source: {references[0].source}", title_justify="left")
+    for count in labeled:
+        table.add_column(f"{count:,}", justify="right")
+    for label in dict.fromkeys(reference.label for reference in references):
+        row = {r.labeled: r for r in references if r.label == label}
+        cells = [
+            "" if count not in row else f"{row[count].accuracy:.2f}" + _plus_minus(row[count].sd)
+            for count in labeled
+        ]
+        table.add_row(label, *cells)
+    return table
+
+
+def _plus_minus(sd: float | None) -> str:
+    return "" if sd is None else f" ± {sd:.2f}"

@@ -1,0 +1,214 @@
+"""Plays a comparison: arms x seeds in one folder, then table, pictures and curves from what has finished."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+
+import agents
+import alenv
+from alenv.errors import CorruptRun, RunConflict
+from alenv.presets import resolve
+from scenarios import stats
+from scenarios.engines import play
+from scenarios.events import Event, Report
+from scenarios.pictures import draw
+from scenarios.results import Curves, gather, long_csv
+from scenarios.run_folder import Run, difference
+from scenarios.runner import env_kwargs
+from scenarios.scenario import Arm, View
+from scenarios.storage import make_folder, write_text
+from scenarios.summary import ArmSummary, choose_reference, summarize
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Arms x seeds, where they are kept and how they are shown.
+
+    Attributes:
+        title: Heading of the pictures.
+        arms: Resolved arms (see ``Arm.resolved``).
+        seeds: Seeds that every arm plays.
+        out: Folder of all runs.
+        views: Pictures and tables; the reference of a view may be None (``random``, else the first arm).
+    """
+
+    title: str
+    arms: tuple[Arm, ...]
+    seeds: tuple[int, ...]
+    out: Path
+    views: tuple[View, ...]
+
+    def runs(self, threads: int | None, jobs: int) -> list[Run]:
+        """Returns all runs, seeds in blocks of ``jobs``: no process waits for another's first cycle."""
+        blocks = [self.seeds[start : start + jobs] for start in range(0, len(self.seeds), jobs)]
+        return [Run(arm, seed, self.out, threads) for block in blocks for arm in self.arms for seed in block]
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What one view of a comparison came to: its numbers, its picture, and the arms they rest on."""
+
+    view: View
+    reference: str
+    arms: list[ArmSummary]
+    penalties: list[list[float]] | None
+    picture: Path
+
+    def as_json(self) -> dict[str, Any]:
+        """Returns JSON values."""
+        return {
+            "view": self.view.name,
+            "title": self.view.title,
+            "reference": self.reference,
+            "arms": [arm.as_json() for arm in self.arms],
+            "penalty_matrix": self.penalties,
+            "picture": str(self.picture),
+        }
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a comparison came to.
+
+    Attributes:
+        shown: One entry per view that has a finished run.
+        failed: Run name -> one sentence.
+        curves: Path of the long-form curves; None when no run has finished.
+    """
+
+    shown: list[Shown]
+    failed: dict[str, str]
+    curves: Path | None
+
+
+def prepare(arms: Sequence[Arm]) -> tuple[Arm, ...]:
+    """Resolves arms, checks that each can be made, and gives all the same validation split if one needs it.
+
+    Raises:
+        AlenvError: An environment, a setting or an agent does not exist or does not fit.
+    """
+    resolved = [arm.resolved() for arm in arms]
+    players = [agents.make(arm.agent, **arm.agent_kwargs) for arm in resolved]
+    environments = {}
+    for arm in resolved:
+        key = json.dumps([arm.env_id, dict(arm.env_kwargs)], sort_keys=True)
+        if key not in environments:
+            environments[key] = _pool_and_split(arm)
+    sizes = list(environments.values())
+    if not any(player.needs_validation for player in players) or all(split for _, split in sizes):
+        return tuple(resolved)
+    split = min(pool for pool, _ in sizes) // 10
+    return tuple(replace(arm, env_kwargs={"validation": split, **arm.env_kwargs}) for arm in resolved)
+
+
+def _pool_and_split(arm: Arm) -> tuple[int, int]:
+    """Makes an arm's environment once and returns the sizes of its pool and its validation split."""
+    env = gym.make(arm.env_id, **env_kwargs(arm, None))
+    core: Any = env.unwrapped
+    sizes = len(core.rows), int(core.protocol.validation)
+    env.close()
+    return sizes
+
+
+def execute(comparison: Comparison, jobs: int, threads: int | None, report: Report) -> Outcome:
+    """Plays what is not finished yet and draws everything anew from the folders.
+
+    Args:
+        comparison: What to play.
+        jobs: Processes.
+        threads: Threads of each run; None keeps those of the folder, or shares the cores among the jobs.
+        report: Called for every event.
+
+    Raises:
+        RunConflict: The folder holds another comparison; the message names the difference.
+        StorageError: The folder cannot be written.
+    """
+    make_folder(comparison.out)
+    threads = _settle(comparison, threads, jobs)
+    runs = comparison.runs(threads, jobs)
+    failed: dict[str, str] = {}
+
+    def listen(event: Event) -> None:
+        if event.kind == "failed":
+            failed[event.run] = event.error
+        report(event)
+
+    play(runs, jobs, listen)
+    curves = gather(runs)
+    if not curves:
+        return Outcome([], failed, None)
+    path = comparison.out / "curves.csv"
+    write_text(path, long_csv(curves))
+    shown = [found for view in comparison.views if (found := _show(comparison, view, curves)) is not None]
+    return Outcome(shown, failed, path)
+
+
+def _show(comparison: Comparison, view: View, curves: Sequence[Curves]) -> Shown | None:
+    """Draws one view from the arms that have finished runs."""
+    present = [arm for label in view.labels for arm in curves if arm.label == label]
+    if not present:
+        return None
+    reference = view.reference if view.reference in [arm.label for arm in present] else None
+    reference = choose_reference(present, reference)
+    picture = comparison.out / f"{view.name}.png"
+    title = comparison.title if len(comparison.views) == 1 else f"{comparison.title}: {view.title}"
+    draw(present, reference, title, picture)
+    return Shown(view, reference, summarize(present, reference), _penalties(present), picture)
+
+
+def _penalties(curves: Sequence[Curves]) -> list[list[float]] | None:
+    """Returns the penalty matrix over the seeds that all arms share; None where their label counts differ."""
+    seeds = [seed for seed in curves[0].seeds if all(seed in arm.seeds for arm in curves)]
+    same = all(arm.labeled.tolist() == curves[0].labeled.tolist() for arm in curves)
+    if not same or len(seeds) < 2:
+        return None
+    matrix: list[list[float]] = stats.penalty_matrix([arm.at(seeds) for arm in curves]).tolist()
+    return matrix
+
+
+def _settle(comparison: Comparison, threads: int | None, jobs: int) -> int | None:
+    """Compares the folder's ``settings.json`` with what is asked for, writes it, and returns the threads."""
+    path = comparison.out / "settings.json"
+    try:
+        found = json.loads(path.read_text()) if path.exists() else None
+    except ValueError as error:
+        raise CorruptRun(f"{path} cannot be read; delete it and repeat the command.") from error
+    if threads is None:
+        threads = found["threads"] if found else _share(comparison.arms, jobs)
+    wanted = {arm.label: arm.configuration() for arm in comparison.arms}
+    if found:
+        _check(found, wanted, threads, comparison.out)
+        wanted = {**found["arms"], **wanted}
+    write_text(path, json.dumps({"threads": threads, "arms": wanted}, indent=2, sort_keys=True) + "\n")
+    return threads
+
+
+def _check(found: Mapping[str, Any], wanted: Mapping[str, Any], threads: int | None, out: Path) -> None:
+    """Raises ``RunConflict`` when an arm means something else now, or stands in another environment."""
+    change = difference(found["threads"], threads, "threads")
+    for label, arm in wanted.items():
+        if change is None and label in found["arms"]:
+            change = difference(found["arms"][label], arm, "configuration")
+    if change is not None:
+        raise RunConflict(
+            f"The runs in {out} were begun with {change}; choose another folder with --out or delete it."
+        )
+
+
+def _share(arms: Sequence[Arm], jobs: int) -> int | None:
+    """Returns the threads of each run, or None where the environments bring their own number."""
+    for arm in arms:
+        own = "threads" in arm.env_kwargs
+        if arm.env_id in alenv.ENVIRONMENTS:
+            dataset, recipe = alenv.ENVIRONMENTS[arm.env_id]
+            own = own or resolve(dataset, recipe, {}).options.threads is not None
+        if not own:
+            return max(1, (os.cpu_count() or 1) // jobs)
+    return None

@@ -1,0 +1,231 @@
+"""Learning curves and paired differences, drawn without pyplot and its global state."""
+
+from __future__ import annotations
+
+import io
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from scenarios import stats
+from scenarios.results import Curves
+from scenarios.storage import write_bytes
+from scenarios.summary import shared_seeds
+
+LABEL_SIZE = 9
+INK, SOFT, GRID = "#222222", "#666666", "#e6e6e6"
+
+# Tol's "bright" and "muted" qualitative schemes: apart for every common kind of color blindness. The agents
+# that stand in most pictures have colors of their own, so that one agent looks the same everywhere.
+COLORS = {
+    "random": "#777777",
+    "least_confidence": "#999933",
+    "margin": "#228833",
+    "entropy": "#4477aa",
+    "coreset": "#ccbb44",
+    "badge": "#ee6677",
+    "kmeans": "#66ccee",
+    "ll4al": "#aa3377",
+}
+_OTHERS = ("#332288", "#88ccee", "#44aa99", "#117733", "#ddcc77", "#cc6677", "#882255", "#994455")
+_DASHES = ("solid", (0, (5, 2)), (0, (1.5, 1.5)), (0, (6, 2, 1.5, 2)))
+_MARKERS = "osD^v"
+
+
+@dataclass(frozen=True)
+class Look:
+    """How one arm is drawn everywhere in a picture."""
+
+    color: str
+    dash: str | tuple[float, tuple[float, ...]]
+    marker: str
+
+
+def looks(curves: Sequence[Curves]) -> dict[str, Look]:
+    """Gives every agent its color and, where an agent stands in several arms, each arm its own dashes."""
+    seen: dict[str, int] = {}
+    found = {}
+    for arm in curves:
+        variant = seen.get(arm.agent, 0)
+        seen[arm.agent] = variant + 1
+        found[arm.label] = Look(
+            color_of(arm.agent), _DASHES[variant % len(_DASHES)], _MARKERS[variant % len(_MARKERS)]
+        )
+    return found
+
+
+def color_of(agent: str) -> str:
+    """Returns the color of an agent; those without one of their own get one by their name."""
+    return COLORS.get(agent) or _OTHERS[zlib.crc32(agent.encode()) % len(_OTHERS)]
+
+
+def draw(curves: Sequence[Curves], reference: str, title: str, path: Path) -> None:
+    """Draws mean learning curves beside paired differences to the reference arm, with 95 % bands.
+
+    Args:
+        curves: The arms, at least one.
+        reference: Label of the reference arm.
+        title: Heading; the number of seeds is added below it.
+        path: Where the PNG goes, atomically.
+
+    Raises:
+        StorageError: The file cannot be written.
+    """
+    base = next(arm for arm in curves if arm.label == reference)
+    # Without queries, or without a second arm, there is nothing to subtract.
+    compared = [arm for arm in curves if arm is not base and _common(arm, base)[0].size > 1]
+    figure = Figure(dpi=150, facecolor="white")
+    FigureCanvasAgg(figure)
+    axes = _lay_out(figure, 2 if compared else 1, [arm.label for arm in curves])
+    style = looks(curves)
+    _draw_curves(axes[0], curves, style)
+    if compared:
+        _draw_differences(axes[1], compared, base, style)
+    left = 0.15 / figure.get_figwidth()
+    figure.text(left, 0.975, title, ha="left", va="top", fontsize=13, fontweight="bold", color=INK)
+    figure.text(left, 0.915, _subtitle(curves), ha="left", va="top", fontsize=9.5, color=SOFT)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png")
+    write_bytes(path, buffer.getvalue())
+
+
+def _lay_out(figure: Figure, panels: int, labels: Sequence[str]) -> list[Axes]:
+    """Places panels of a fixed size in inches, each with room for the longest label beside it."""
+    probe = figure.text(0, 0, max(labels, key=len), fontsize=LABEL_SIZE)
+    label_width = probe.get_window_extent().width / figure.dpi
+    probe.remove()
+    left, plot, right, height = 0.75, 4.6, label_width + 0.4, 5.2
+    width = panels * (left + plot + right)
+    figure.set_size_inches(width, height)
+    return [
+        figure.add_axes(
+            ((i * (left + plot + right) + left) / width, 0.6 / height, plot / width, (height - 1.55) / height)
+        )
+        for i in range(panels)
+    ]
+
+
+def _subtitle(curves: Sequence[Curves]) -> str:
+    counts = sorted({len(arm.seeds) for arm in curves})
+    seeds = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
+    noun = "seed" if counts == [1] else "seeds"
+    band = "; bands: 95 % confidence interval over seeds" if counts[-1] > 1 else ""
+    return f"mean of {seeds} {noun}{band}"
+
+
+def _common(arm: Curves, base: Curves) -> tuple[np.ndarray, np.ndarray]:
+    """Returns label counts that both arms have (P,), and the gains there in points (S, P)."""
+    seeds = shared_seeds(arm, base)
+    labeled, own, other = np.intersect1d(arm.labeled, base.labeled, return_indices=True)
+    if not seeds:
+        return np.empty(0), np.empty((0, 0))
+    return labeled, 100 * (arm.at(seeds)[:, own] - base.at(seeds)[:, other])
+
+
+def _draw_curves(axes: Axes, curves: Sequence[Curves], style: dict[str, Look]) -> None:
+    _prepare(axes, "test accuracy (%)", "Learning curves")
+    ends = [_draw_line(axes, arm.labeled, 100 * arm.accuracy, style[arm.label], arm.label) for arm in curves]
+    _label_ends(axes, ends)
+
+
+def _draw_differences(axes: Axes, compared: Sequence[Curves], base: Curves, style: dict[str, Look]) -> None:
+    _prepare(axes, "difference (percentage points)", f"Paired difference to {base.label}")
+    axes.axhline(0, color=style[base.label].color, linewidth=1.2, zorder=1)
+    ends = []
+    for arm in compared:
+        labeled, gains = _common(arm, base)
+        ends.append(_draw_line(axes, labeled, gains, style[arm.label], arm.label))
+    if not any(arm.labeled[-1] < base.labeled[-1] for arm in compared):
+        ends.append((float(base.labeled[-1]), 0.0, base.label, style[base.label].color))
+    _label_ends(axes, ends)
+
+
+def _prepare(axes: Axes, unit: str, heading: str) -> None:
+    axes.set_title(heading, loc="left", fontsize=10.5, color=INK, pad=8)
+    axes.set_xlabel("labeled images", color=INK)
+    axes.set_ylabel(unit, color=INK)
+    axes.grid(True, axis="y", color=GRID, linewidth=0.8)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.spines[["left", "bottom"]].set_color("#aaaaaa")
+    axes.tick_params(colors=SOFT, labelsize=9, length=3)
+    axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+    axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
+
+
+def _draw_line(
+    axes: Axes, labeled: np.ndarray, values: np.ndarray, look: Look, label: str
+) -> tuple[float, float, str, str]:
+    """Draws mean and band of (S, P) values, and returns where the line ends and how it is labeled."""
+    mean = values.mean(axis=0)
+    low, high = np.array([stats.interval(column) for column in values.T]).T
+    if len(values) > 1:
+        axes.fill_between(labeled, low, high, color=look.color, alpha=0.10, linewidth=0)
+    axes.plot(
+        labeled,
+        mean,
+        color=look.color,
+        linestyle=look.dash,
+        linewidth=1.8,
+        marker=look.marker,
+        markersize=3.5,
+    )
+    return float(labeled[-1]), float(mean[-1]), label, look.color
+
+
+def _label_ends(axes: Axes, ends: Sequence[tuple[float, float, str, str]]) -> None:
+    """Writes each label beside the end of its line, moved apart so that none covers another."""
+    axes.figure.canvas.draw()  # fixes the limits, and with them the height of a line of text
+    bottom, top = axes.get_ylim()
+    axes.set_ylim(bottom, top)
+    height = axes.get_window_extent().height * 72 / axes.figure.dpi  # in points
+    gap = 11.5 / height * (top - bottom)
+    ends = sorted(ends, key=lambda end: end[1])
+    places = spread_apart([end[1] for end in ends], gap, bottom, top)
+    right = max(end[0] for end in ends)
+    for (x, y, label, color), place in zip(ends, places, strict=True):
+        axes.annotate(
+            label,
+            xy=(x, y),
+            xycoords="data",
+            xytext=(1.05, (place - bottom) / (top - bottom)),
+            textcoords="axes fraction",
+            color=color,
+            fontsize=LABEL_SIZE,
+            va="center",
+            annotation_clip=False,
+            arrowprops={
+                "arrowstyle": "-",
+                "color": color,
+                "linewidth": 0.6,
+                "alpha": 0.6,
+                "shrinkB": 3,
+                "relpos": (0, 0.5),
+            },
+        )
+    axes.set_xlim(right=right)
+
+
+def spread_apart(values: Sequence[float], gap: float, low: float, high: float) -> list[float]:
+    """Moves ascending values as little as possible, to be ``gap`` apart and within ``low`` and ``high``.
+
+    Least squares under the gaps, which is isotonic regression after the gaps are subtracted: values that
+    would collide form a group around their common mean.
+    """
+    groups: list[tuple[float, int]] = []  # (mean, size) after subtracting i * gap
+    for i, value in enumerate(values):
+        mean, size = value - i * gap, 1
+        while groups and groups[-1][0] > mean:
+            last, count = groups.pop()
+            mean, size = (mean * size + last * count) / (size + count), size + count
+        groups.append((mean, size))
+    room = high - (len(values) - 1) * gap
+    flat = [max(low, min(mean, room)) for mean, size in groups for _ in range(size)]
+    return [mean + i * gap for i, mean in enumerate(flat)]

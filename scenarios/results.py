@@ -1,0 +1,82 @@
+"""Reads the curves that runs have left behind, arm by arm, paired by seed."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from alenv.errors import CorruptRun
+from scenarios.run_folder import Run
+
+
+@dataclass(frozen=True)
+class Curves:
+    """The finished runs of one arm.
+
+    Attributes:
+        label: The arm's label.
+        agent: The agent's spelling; arms of one agent share a color.
+        seeds: The finished seeds, ascending; S of them.
+        labeled: Labeled images at each cycle, int64 (T + 1,).
+        accuracy: Test accuracy in [0, 1], float64 (S, T + 1).
+    """
+
+    label: str
+    agent: str
+    seeds: tuple[int, ...]
+    labeled: np.ndarray
+    accuracy: np.ndarray
+
+    def at(self, seeds: Sequence[int]) -> np.ndarray:
+        """Returns the accuracy rows of some seeds, (len(seeds), T + 1)."""
+        return self.accuracy[[self.seeds.index(seed) for seed in seeds]]
+
+
+def gather(runs: Sequence[Run]) -> list[Curves]:
+    """Reads all finished runs, in the order in which their arms first appear; unfinished ones are left out.
+
+    Raises:
+        CorruptRun: A curve cannot be read.
+    """
+    finished: dict[str, list[tuple[int, np.ndarray]]] = {}
+    agents: dict[str, str] = {}
+    for run in runs:
+        if run.folder.finished(run.configuration):
+            finished.setdefault(run.arm.label, []).append((run.seed, _read(run)))
+            agents[run.arm.label] = run.arm.agent
+    return [_stacked(label, agents[label], rows) for label, rows in finished.items()]
+
+
+def _read(run: Run) -> np.ndarray:
+    """Returns labeled count and accuracy of every cycle, float64 (T + 1, 2)."""
+    path = run.folder.path / "curve.csv"
+    try:
+        with path.open(newline="") as file:
+            rows = [(float(row["labeled_count"]), float(row["accuracy"])) for row in csv.DictReader(file)]
+    except (OSError, KeyError, ValueError) as error:
+        raise CorruptRun(f"{path} cannot be read; delete its folder and repeat the command.") from error
+    return np.asarray(rows)
+
+
+def _stacked(label: str, agent: str, rows: list[tuple[int, np.ndarray]]) -> Curves:
+    rows = sorted(rows, key=lambda row: row[0])
+    values = np.stack([curve for _, curve in rows])  # (S, T + 1, 2)
+    return Curves(
+        label, agent, tuple(seed for seed, _ in rows), values[0, :, 0].astype(np.int64), values[:, :, 1]
+    )
+
+
+def long_csv(curves: Sequence[Curves]) -> str:
+    """Returns all curves in long form: one row per arm, seed and cycle."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(("label", "agent", "seed", "cycle", "labeled_count", "accuracy"))
+    for arm in curves:
+        for seed, row in zip(arm.seeds, arm.accuracy, strict=True):
+            for cycle, (labeled, accuracy) in enumerate(zip(arm.labeled, row, strict=True)):
+                writer.writerow((arm.label, arm.agent, seed, cycle, int(labeled), repr(float(accuracy))))
+    return buffer.getvalue()

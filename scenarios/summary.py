@@ -1,0 +1,129 @@
+"""The numbers of one comparison: what the table prints and what ``--json`` gives."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from alenv.errors import unknown
+from scenarios import stats
+from scenarios.results import Curves
+
+
+@dataclass(frozen=True)
+class ArmSummary:
+    """One arm in percent and percentage points.
+
+    Attributes:
+        label: The arm's label.
+        seeds: Finished seeds (S).
+        labels: Labeled images at the end.
+        mean: Final test accuracy, mean over seeds.
+        sd: Its standard deviation.
+        area: Area under the curve, mean over seeds.
+        area_interquartile: Interquartile mean of the area.
+        gain: Paired difference of the area to the reference arm; None for the reference itself and for arms
+            that share no seed with it.
+        improvement: Probability that a run of this arm has a larger area than one of the reference; or None.
+        efficiency: Labels that the reference needs for its own final accuracy over those that this arm
+            needs; NaN where this arm never gets there; or None.
+        more_seeds: How many more seeds would show the gain with 80 % power; None where no number would.
+    """
+
+    label: str
+    seeds: int
+    labels: int
+    mean: float
+    sd: float
+    area: float
+    area_interquartile: float
+    gain: stats.Difference | None
+    improvement: float | None
+    efficiency: float | None
+    more_seeds: int | None
+
+    def as_json(self) -> dict[str, Any]:
+        """Returns JSON values; what does not exist is null."""
+        gain = self.gain
+        return {
+            "label": self.label,
+            "seeds": self.seeds,
+            "labels": self.labels,
+            "accuracy_mean": _number(self.mean),
+            "accuracy_sd": _number(self.sd),
+            "area_mean": _number(self.area),
+            "area_interquartile_mean": _number(self.area_interquartile),
+            "area_difference": None if gain is None else _number(gain.mean),
+            "area_difference_sd": None if gain is None else _number(gain.sd),
+            "area_difference_interval": None if gain is None else [_number(end) for end in gain.interval],
+            "area_difference_seeds": None if gain is None else gain.seeds,
+            "probability_of_improvement": _number(self.improvement),
+            "labeling_efficiency": _number(self.efficiency),
+            "more_seeds_needed": self.more_seeds,
+        }
+
+
+def choose_reference(curves: Sequence[Curves], wanted: str | None) -> str:
+    """Returns the label of the reference arm: the wanted one, else ``random``, else the first.
+
+    Raises:
+        UnknownName: There is no such arm.
+    """
+    labels = [arm.label for arm in curves]
+    if wanted is not None and wanted not in labels:
+        raise unknown("arm", wanted, labels)
+    return wanted or ("random" if "random" in labels else labels[0])
+
+
+def summarize(curves: Sequence[Curves], reference: str) -> list[ArmSummary]:
+    """Compares every arm with the reference arm, in the order given."""
+    base = next(arm for arm in curves if arm.label == reference)
+    return [_summary(arm, base) for arm in curves]
+
+
+def shared_seeds(arm: Curves, base: Curves) -> tuple[int, ...]:
+    """Returns the seeds that both arms have finished."""
+    return tuple(seed for seed in arm.seeds if seed in base.seeds)
+
+
+def _summary(arm: Curves, base: Curves) -> ArmSummary:
+    final = 100 * arm.accuracy[:, -1]
+    areas = 100 * stats.area(arm.accuracy)
+    seeds = shared_seeds(arm, base)
+    gain = improvement = efficiency = more = None
+    if arm is not base and seeds and arm.accuracy.shape[1] > 1:
+        own, other = 100 * stats.area(arm.at(seeds)), 100 * stats.area(base.at(seeds))
+        gain = stats.paired(own, other)
+        improvement = stats.probability_of_improvement(own, other)
+        needed = stats.seeds_needed(gain.mean, gain.sd)
+        more = None if needed is None else max(0, needed - gain.seeds)
+        own_curve, base_curve = arm.at(seeds).mean(axis=0), base.at(seeds).mean(axis=0)
+        efficiency = stats.labeling_efficiency(
+            arm.labeled,
+            own_curve,
+            random_labeled=base.labeled,
+            random_accuracy=base_curve,
+            target=float(base_curve[-1]),
+        )
+    return ArmSummary(
+        label=arm.label,
+        seeds=len(arm.seeds),
+        labels=int(arm.labeled[-1]),
+        mean=float(np.mean(final)),
+        sd=stats.spread(final),
+        area=float(np.mean(areas)),
+        area_interquartile=stats.interquartile_mean(areas),
+        gain=gain,
+        improvement=improvement,
+        efficiency=efficiency,
+        more_seeds=more,
+    )
+
+
+def _number(value: float | None) -> float | None:
+    """JSON has no NaN."""
+    return None if value is None or math.isnan(value) else value
