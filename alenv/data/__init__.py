@@ -1,6 +1,6 @@
-"""Datasets: named, downloaded once, cached as memory-mapped arrays."""
+"""Datasets: named, fetched once, cached as memory-mapped arrays."""
 
-from alenv.data.catalog import load, names
+from alenv.data.catalog import Entry, add, listing, load, names, verify
 from alenv.data.dataset import Dataset
 
-__all__ = ["Dataset", "load", "names"]
+__all__ = ["Dataset", "Entry", "add", "listing", "load", "names", "verify"]

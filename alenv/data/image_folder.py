@@ -1,0 +1,191 @@
+"""ImageFolder: the user's own images, one folder per class."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from alenv import errors
+from alenv.data import cache, storage
+from alenv.data.class_folders import (
+    ORDER_SEED,
+    ClassFolders,
+    has_splits,
+    list_class_folders,
+    list_splits,
+    visible_folders,
+)
+from alenv.data.images import all_grey, decode_all
+from alenv.data.splits import stratified_split
+
+NAME = "image_folder"
+SOURCE = "image folder"
+OPTIONS = ("root", "image_size", "test_share", "split_seed", "on_corrupt")
+
+# Raised when decoding changes, so that cached pixels of an older version are made again.
+_VERSION = 1
+_SPLIT_NAMES = {"train", "training", "test", "testing", "val", "valid", "validation"}
+
+
+@dataclass(frozen=True)
+class ImageFolder:
+    """An image folder as it lies on disk now.
+
+    Attributes:
+        root: The folder, absolute.
+        image_size: Height and width of the stored images.
+        on_corrupt: ``"raise"`` or ``"skip"``.
+        order_seed: Seed of the split or, where the folder has one, of the order.
+        train: The train files in stored order.
+        test: The test files in stored order.
+        folder: Where the pixels are cached: one place per root and options.
+        fingerprint: Hash of names, sizes and times of all files; another one means the folder changed.
+    """
+
+    root: Path
+    image_size: int
+    on_corrupt: str
+    order_seed: int
+    train: ClassFolders
+    test: ClassFolders
+    folder: Path
+    fingerprint: str
+
+    def is_cached(self) -> bool:
+        """Tells whether the cache holds this folder as it is now."""
+        if not cache.is_finished(self.folder):
+            return False
+        return bool(storage.read_meta(self.folder).get("fingerprint") == self.fingerprint)
+
+    def fill(self, writer: storage.Writer) -> storage.Description:
+        """Decodes every image into the cache.
+
+        Raises:
+            UnreadableImages: Files cannot be decoded, and they are not to be skipped, or none can be.
+        """
+        unreadable: dict[str, str] = {}
+        channels = 1 if all_grey(self.root, self.train.files + self.test.files) else 3
+        shape = (self.image_size, self.image_size, channels)
+        for name, split in (("train", self.train), ("test", self.test)):
+            title = f"Reading {name} images"
+            blocks = decode_all(self.root, split, shape, unreadable, title)
+            writer.split(name, shape, blocks)
+        self._judge(unreadable)
+        return storage.Description(
+            name=NAME,
+            class_names=self.train.class_names,
+            source=SOURCE,
+            notes={
+                "root": str(self.root),
+                "fingerprint": self.fingerprint,
+                "order_seed": self.order_seed,
+                "skipped": sorted(unreadable),
+            },
+        )
+
+    def _judge(self, unreadable: Mapping[str, str]) -> None:
+        if not unreadable:
+            return
+        count, total = len(unreadable), len(self.train.files) + len(self.test.files)
+        some = ", ".join(sorted(unreadable)[:10]) + (", ..." if count > 10 else "")
+        said = f"{count} of {total} images below {self.root} cannot be decoded ({some})"
+        for name, split in (("train", self.train), ("test", self.test)):
+            if unreadable.keys() >= set(split.files):
+                raise errors.UnreadableImages(f"{said}, which leaves no {name} images; repair them.")
+        if self.on_corrupt == "raise":
+            raise errors.UnreadableImages(f'{said}; repair or remove them, or pass on_corrupt="skip".')
+        warnings.warn(f"{said}; they are skipped.", stacklevel=2)
+
+
+def inspect(
+    root: str | Path | None = None,
+    image_size: int = 32,
+    test_share: float = 0.2,
+    split_seed: int = 0,
+    on_corrupt: str = "raise",
+) -> ImageFolder:
+    """Lists an image folder without opening an image.
+
+    A folder with ``train/`` and ``test/`` is taken as split; otherwise each subfolder is a class and a
+    stratified share becomes the test set. Images are stored with one channel if every file has a grey mode
+    (1-bit, 8-bit or 16-bit grey, with or without alpha), else with three.
+
+    Args:
+        root: The folder.
+        image_size: Height and width of the stored images: the shorter side is resized to it, the longer
+            side cropped around the centre.
+        test_share: Share of the test set in a folder without one, in (0, 1).
+        split_seed: Seed of that split.
+        on_corrupt: ``"raise"`` refuses a folder with unreadable images, ``"skip"`` leaves them out.
+
+    Raises:
+        DatasetNotFound: There is no such folder.
+        UnreadableImages: It is no folder of class folders.
+        InvalidProtocol: An option is outside its range.
+        UnknownName: ``on_corrupt`` is neither of the two.
+    """
+    if root is None:
+        raise errors.DatasetNotFound(
+            'The image_folder dataset needs root="FOLDER", the folder of your images.'
+        )
+    _check_options(image_size, test_share, split_seed, on_corrupt)
+    path = Path(root).expanduser().resolve()
+    if has_splits(path):
+        train, test, seed = *list_splits(path), ORDER_SEED
+    else:
+        train, test, seed = *_split(path, test_share, split_seed), split_seed
+    options = (_VERSION, str(path), image_size, test_share, split_seed, on_corrupt)
+    place = hashlib.sha256(json.dumps(options).encode()).hexdigest()[:12]
+    slug = re.sub(r"[^a-z0-9]+", "-", path.name.lower()).strip("-")[:40]
+    return ImageFolder(
+        root=path,
+        image_size=image_size,
+        on_corrupt=on_corrupt,
+        order_seed=seed,
+        train=train,
+        test=test,
+        folder=cache.root() / f"{NAME}-{slug}-{place}",
+        fingerprint=_fingerprint(path, train.files + test.files),
+    )
+
+
+def _split(root: Path, test_share: float, seed: int) -> tuple[ClassFolders, ClassFolders]:
+    names = set(visible_folders(root))
+    if names and {name.lower() for name in names} <= _SPLIT_NAMES:
+        raise errors.UnreadableImages(
+            f"{root} holds {', '.join(sorted(names))}; name its two splits train and test, or give one "
+            "folder of class folders."
+        )
+    everything = list_class_folders(root)
+    wanted = max(1, round(len(everything.files) * test_share))
+    train, test = stratified_split(everything.labels, wanted, seed)
+    if len(test) == 0:
+        raise errors.UnreadableImages(
+            f"{root} has one image per class, which leaves none for a test set; add images or a test/ folder."
+        )
+    return everything.take(train), everything.take(test)
+
+
+def _check_options(image_size: int, test_share: float, split_seed: int, on_corrupt: str) -> None:
+    if isinstance(image_size, bool) or not isinstance(image_size, int) or not 4 <= image_size <= 1024:
+        raise errors.InvalidProtocol(f"image_size is {image_size!r}; give a whole number from 4 to 1024.")
+    if not isinstance(test_share, float) or not 0.0 < test_share < 1.0:
+        raise errors.InvalidProtocol(f"test_share is {test_share!r}; give a number between 0 and 1.")
+    if isinstance(split_seed, bool) or not isinstance(split_seed, int) or split_seed < 0:
+        raise errors.InvalidProtocol(f"split_seed is {split_seed!r}; give a whole number from 0 up.")
+    if on_corrupt not in ("raise", "skip"):
+        raise errors.unknown("value of on_corrupt", on_corrupt, ("raise", "skip"))
+
+
+def _fingerprint(root: Path, files: tuple[str, ...]) -> str:
+    digest = hashlib.sha256()
+    for name in sorted(files):
+        facts = os.stat(root / name)
+        digest.update(f"{name}\0{facts.st_size}\0{facts.st_mtime_ns}\n".encode("utf-8", "surrogateescape"))
+    return digest.hexdigest()

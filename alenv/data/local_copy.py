@@ -1,0 +1,147 @@
+"""Published datasets from a local copy: official archives, their unpacked folder, or image files."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import re
+import warnings
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from alenv import errors
+from alenv.data.class_folders import has_splits, list_splits
+from alenv.data.images import decode_all
+from alenv.data.progress import hushed
+from alenv.data.source import Source, reading_official
+from alenv.data.storage import Description, Writer
+
+
+def add(source: Source, place: Path, writer: Writer) -> Description:
+    """Writes a local copy of a published dataset to the cache.
+
+    Args:
+        source: The dataset.
+        place: An official file or the folder that holds all of them, the folder they unpack to, or a folder
+            with ``train/CLASS/`` and ``test/CLASS/`` image files.
+        writer: Where it goes.
+
+    Raises:
+        DatasetNotFound: ``place`` is none of these.
+        CorruptDataset: Official files have another checksum than the published one.
+        UnreadableImages: Image files cannot be decoded, or their folders are not the dataset's classes.
+    """
+    if not place.exists():
+        raise errors.DatasetNotFound(f"{place} does not exist; give {_wanted(source)}.")
+    folder = _folder_of_archives(source, place)
+    if folder is not None:
+        _copy_archives(source, folder, writer.scratch / source.folder)
+        with reading_official(source.name, folder), hushed():
+            official = source.read(writer.scratch, True)
+        return source.write_official(writer, official)
+    if source.unpacked is not None:
+        root = place.parent if place.name == source.unpacked else place
+        if (root / source.unpacked).is_dir():
+            with reading_official(source.name, root / source.unpacked):
+                official = source.read(root, False)
+            return source.write_official(writer, official)
+    if place.is_dir() and has_splits(place):
+        return _add_images(source, place, writer)
+    raise errors.DatasetNotFound(f"{place} does not hold {_wanted(source)}.")
+
+
+def _wanted(source: Source) -> str:
+    files = " and ".join(source.archives())
+    return f"{source.name} as {files}, or as train/ and test/ with one folder of images per class"
+
+
+def _folder_of_archives(source: Source, place: Path) -> Path | None:
+    wanted = set(source.archives())
+    if place.is_file():
+        if place.name not in wanted:
+            raise errors.DatasetNotFound(f"{place} is not {_wanted(source)}.")
+        candidates = [place.parent]
+    else:
+        candidates = [place, place / source.folder]
+    for folder in candidates:
+        missing = sorted(name for name in wanted if not (folder / name).is_file())
+        if not missing:
+            return folder
+        if len(missing) < len(wanted):
+            raise errors.DatasetNotFound(
+                f"{folder} lacks {' and '.join(missing)}; put all official files of {source.name} there."
+            )
+    return None
+
+
+def _copy_archives(source: Source, folder: Path, target: Path) -> None:
+    """Copies the official files to where the reader looks for them, ``.gz`` files unpacked."""
+    target.mkdir(parents=True, exist_ok=True)
+    for name, wanted in source.archives().items():
+        packed = Path(name).suffixes == [".gz"]
+        copy = target / (name.removesuffix(".gz") if packed else name)
+        found = hashlib.md5(usedforsecurity=False)
+        opener = gzip.open if packed else open
+        with (
+            reading_official(source.name, folder / name),
+            opener(folder / name, "rb") as file,
+            copy.open("wb") as written,
+        ):
+            while chunk := file.read(1 << 20):
+                written.write(chunk)
+                found.update(chunk)
+        if found.hexdigest() != wanted:
+            raise errors.CorruptDataset(
+                f"{folder / name} is not the official file of {source.name} (its MD5 is {found.hexdigest()}, "
+                f"not {wanted}); download it again."
+            )
+
+
+def _add_images(source: Source, place: Path, writer: Writer) -> Description:
+    splits = dict(zip(("train", "test"), list_splits(place), strict=True))
+    folders = splits["train"].class_names
+    label_of = _labels_of_folders(source, folders, place)
+    unreadable: dict[str, str] = {}
+    for (name, split), count in zip(splits.items(), source.counts, strict=True):
+        if len(split.files) != count:
+            warnings.warn(
+                f"{place / name} holds {len(split.files)} images, the official {source.name} has {count}.",
+                stacklevel=2,
+            )
+        relabeled = replace(split, labels=label_of[split.labels])
+        title = f"Reading {name} images"
+        blocks = decode_all(place, relabeled, source.image_shape, unreadable, title)
+        writer.split(name, source.image_shape, blocks)
+    if unreadable:
+        some = ", ".join(sorted(unreadable)[:10]) + (", ..." if len(unreadable) > 10 else "")
+        raise errors.UnreadableImages(
+            f"{len(unreadable)} images below {place} cannot be decoded ({some}); repair them first."
+        )
+    return source.describe(source.class_names or folders, "re-encoded images", shuffled=True)
+
+
+def _labels_of_folders(source: Source, folders: tuple[str, ...], place: Path) -> np.ndarray:
+    """Returns the official label of each class folder, int64 (num_classes,)."""
+    if source.class_names is None:
+        if len(folders) == source.num_classes:
+            return np.arange(source.num_classes)
+    else:
+        official = {_plain(name): label for label, name in enumerate(source.class_names)}
+        found = [_plain(name) for name in folders]
+        if sorted(found) == sorted(official):
+            return np.asarray([official[name] for name in found])
+        if sorted(found) == sorted(str(label) for label in range(source.num_classes)):
+            return np.asarray([int(name) for name in found])
+    allowed = ", ".join(source.class_names or ("one per class",))
+    raise errors.UnreadableImages(
+        f"{place} has {len(folders)} class folders ({', '.join(folders[:10])}), which are not the "
+        f"{source.num_classes} of {source.name}; name them {allowed}, or by label 0 to "
+        f"{source.num_classes - 1}."
+    )
+
+
+def _plain(name: str) -> str:
+    """Strips what a folder name cannot carry: "T-shirt/top" and "tshirt_top" are the same class."""
+    return re.sub(r"[^a-z0-9]", "", name.lower())
