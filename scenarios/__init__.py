@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from scenarios.scenario import Arm, Grid, Reference, Scenario, View, build, names, product, scenario
+from scenarios.scenario import Arm, Grid, Reference, Scenario, View, build, names, product, register
 
-__all__ = ["Arm", "Grid", "Reference", "Scenario", "View", "build", "names", "product", "scenario"]
+__all__ = ["Arm", "Grid", "Reference", "Scenario", "View", "build", "names", "product", "register"]

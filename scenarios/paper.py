@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from scenarios.scenario import Arm, Grid, Reference, Scenario, View, check_option, product, scenario
+from scenarios.scenario import Arm, Grid, Reference, Scenario, View, check_option, product, register
 
 UNCERTAINTY = ("entropy", "margin", "least_confidence")
 WITH_MODULE = " + loss module"
@@ -42,7 +42,7 @@ def _arms(env_id: str, uncertainty: str, **env_kwargs: Any) -> tuple[Arm, ...]:
     return (*plain, ll4al, *trained_alike)
 
 
-@scenario
+@register
 def default_setting(uncertainty: str = "entropy") -> Scenario:
     """The paper's default setting on CIFAR-10, with and without the loss module for all (Figures 1 and 8c).
 

@@ -25,6 +25,7 @@ from scenarios.scenario import Arm
 from scenarios.storage import make_folder, uninterrupted, write_bytes, write_text, writing
 
 FORMAT = 1
+_UNSET = "(unset)"
 _DAMAGE = (
     OSError,
     EOFError,
@@ -118,13 +119,13 @@ class RunFolder:
         """
         make_folder(self.path)
         lock = filelock.FileLock(self.path / "lock")
-        try:
-            with writing(self.path / "lock"):
+        with writing(self.path / "lock"):
+            try:
                 lock.acquire(blocking=False)
-        except filelock.Timeout:
-            raise RunConflict(
-                f"Another process is working on {self.path}; wait for it, or stop it and repeat the command."
-            ) from None
+            except filelock.Timeout:  # an OSError too, but not one of writing
+                raise RunConflict(
+                    f"Another process is working on {self.path}; wait for it or stop it, then repeat this."
+                ) from None
         try:
             yield
         finally:
@@ -226,13 +227,14 @@ def difference(found: Any, wanted: Any, name: str) -> str | None:
     """Describes the first field in which two JSON values differ, or returns None."""
     if isinstance(found, Mapping) and isinstance(wanted, Mapping):
         for key in sorted({*found, *wanted}):
-            path = key if name == "configuration" else f"{name}.{key}"
-            if (change := difference(found.get(key), wanted.get(key), path)) is not None:
+            change = difference(found.get(key, _UNSET), wanted.get(key, _UNSET), key)
+            if change is not None:
                 return change
         return None
     if json.dumps(found) == json.dumps(wanted):
         return None
-    return f"{name.removeprefix('env_kwargs.')}={found!r}, not {wanted!r}"
+    before, now = (f"{name} unset" if value == _UNSET else f"{name}={value!r}" for value in (found, wanted))
+    return f"{before}, not {now}"
 
 
 def _packed(checkpoint: Checkpoint) -> bytes:

@@ -145,7 +145,7 @@ Builder = Callable[..., Scenario]
 _BUILDERS: dict[str, Builder] = {}
 
 
-def scenario(builder: Builder) -> Builder:
+def register(builder: Builder) -> Builder:
     """Registers a function that builds a scenario under its own name; its parameters are the options."""
     _BUILDERS[builder.__name__] = builder
     return builder

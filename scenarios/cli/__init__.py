@@ -40,15 +40,22 @@ def main(arguments: list[str] | None = None) -> None:
         siblings.check()
         code = alenv.main(arguments, prog_name="alenv", standalone_mode=False)
     except click.ClickException as error:
-        error.show()
+        _say(_usage(error))
         code = 2
     except click.Abort:
         _say("Stopped; the same command goes on from the last finished cycle.")
         code = 130
-    except (AlenvError, OSError, gym.error.Error) as error:
+    except (AlenvError, OSError, ModuleNotFoundError, gym.error.Error) as error:
         _say(" ".join(str(error).split()))
         code = 2
     sys.exit(code)
+
+
+def _usage(error: click.ClickException) -> str:
+    """Returns click's complaint as one sentence that names the help page."""
+    message = error.format_message().rstrip(".")
+    context = getattr(error, "ctx", None)
+    return f"{message}; see {context.command_path} --help." if context else f"{message}."
 
 
 def _say(message: str) -> None:

@@ -36,7 +36,7 @@ def compare(
     """Compare agents on the environment ENV over paired seeds.
 
     An agent is spelled NAME, NAME:OPTION=VALUE, FIRST+THEN or NAME@SETTING=VALUE (its own environment
-    settings); for instance: alenv compare ALDigits-v0 --agents random,margin,coreset+margin,ll4al@joint=loss_prediction
+    settings): alenv compare ALDigits-v0 --agents random,coreset+margin,ll4al@joint=loss_prediction
     """
     labels = [text.strip() for text in spelled.split(",") if text.strip()]
     if not labels:

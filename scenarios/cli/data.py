@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from alenv import data as datasets
+from scenarios.tables import STYLE
 
 
 @click.group()
@@ -22,7 +23,7 @@ def data() -> None:
 @data.command("list")
 def list_() -> None:
     """List all datasets and what is cached."""
-    table = Table("name", "state", "train", "test", "classes", "image", "source", "folder")
+    table = Table("name", "state", "train", "test", "classes", "image", "source", "folder", **STYLE)
     for entry in datasets.listing():
         known = entry.num_classes > 0
         table.add_row(

@@ -10,6 +10,7 @@ from rich.table import Table
 
 from alenv import ENVIRONMENTS
 from alenv.presets import resolve
+from scenarios.tables import STYLE
 
 
 @click.command()
@@ -18,7 +19,8 @@ def envs(as_json: bool) -> None:
     """List the environments that gym.make knows."""
     rows = []
     for name, (dataset, recipe) in ENVIRONMENTS.items():
-        how, what, _ = resolve(dataset, recipe, {})
+        settings = resolve(dataset, recipe, {})
+        how, what = settings.recipe, settings.protocol
         rows.append(
             {
                 "id": name,
@@ -33,9 +35,12 @@ def envs(as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(rows, indent=2))
         return
-    table = Table("id", "dataset", "classifier")
+    table = Table(**STYLE)
+    table.add_column("id", no_wrap=True)
+    table.add_column("classifier")
     for heading in ("initial labels", "query size", "budget", "validation"):
         table.add_column(heading, justify="right")
     for row in rows:
-        table.add_row(*(f"{value:,}" if isinstance(value, int) else str(value) for value in row.values()))
+        shown = [value for key, value in row.items() if key != "dataset"]
+        table.add_row(*(f"{value:,}" if isinstance(value, int) else str(value) for value in shown))
     Console().print(table)

@@ -8,6 +8,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from scenarios import scenario
+from scenarios.tables import STYLE
 
 
 @click.command()
@@ -16,7 +17,7 @@ def scenarios(name: str | None) -> None:
     """List the paper's experiments, or explain the experiment NAME."""
     console = Console(highlight=False)
     if name is None:
-        table = Table("name", "what it compares", "source")
+        table = Table("name", "what it compares", "source", **STYLE)
         for listed in scenario.names():
             found = scenario.build(listed)
             table.add_row(listed, found.title, found.source)
@@ -30,7 +31,7 @@ def _explain(found: scenario.Scenario, options: dict[str, object], console: Cons
     console.print(f"Claim: {escape(found.claim)}")
     for option, default in options.items():
         console.print(f"Option: --option {option}={default}")
-    table = Table("size", "environment", "arms", "seeds", "runs", "what it is")
+    table = Table("size", "environment", "arms", "seeds", "runs", "what it is", **STYLE)
     for size, grid in found.sizes.items():
         environments = ", ".join(sorted({arm.env_id for arm in grid.arms}))
         runs = len(grid.arms) * grid.seeds
@@ -45,7 +46,7 @@ def _explain(found: scenario.Scenario, options: dict[str, object], console: Cons
 def _references(references: tuple[scenario.Reference, ...]) -> Table:
     """Returns published accuracies, one row per arm and one column per number of labels."""
     labeled = sorted({reference.labeled for reference in references})
-    table = Table("published (%)", title=f"Source: {references[0].source}", title_justify="left")
+    table = Table("published (%)", title=f"Source: {references[0].source}", title_justify="left", **STYLE)
     for count in labeled:
         table.add_column(f"{count:,}", justify="right")
     for label in dict.fromkeys(reference.label for reference in references):

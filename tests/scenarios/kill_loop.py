@@ -1,0 +1,89 @@
+"""Plays a run of fakes again and again and kills it with SIGKILL, at every write and at random times.
+
+Run as ``python kill_loop.py OUT``: a fresh process that has one thread, so that it may fork.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import random
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import fake_al  # noqa: F401
+import torch.utils.tensorboard  # noqa: F401  (once here, not in every child)
+
+from scenarios.run_folder import Run
+from scenarios.runner import execute
+from scenarios.scenario import Arm
+
+
+def run_at(out: Path) -> Run:
+    arm = Arm("random", "fake_al:FakeAL-v0", "random", {"budget": 10})
+    return Run(arm, 0, out)
+
+
+def die_at_write(count: int) -> None:
+    """Kills this process in place of its ``count``-th flush, rename or removal."""
+    calls = itertools.count(1)
+
+    def dying(action: Callable[..., Any]) -> Callable[..., Any]:
+        def wrapped(*args: Any, **kwargs: Any) -> Any:
+            if next(calls) == count:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return action(*args, **kwargs)
+
+        return wrapped
+
+    os.fsync = dying(os.fsync)
+    Path.replace = dying(Path.replace)  # type: ignore[method-assign]
+    Path.unlink = dying(Path.unlink)  # type: ignore[method-assign]
+
+
+def child(out: Path, before: Callable[[], None]) -> int:
+    """Forks a process that plays the run, and returns its id."""
+    if (pid := os.fork()) == 0:
+        before()
+        execute(run_at(out), lambda event: os._exit(9) if event.kind == "failed" else None)
+        os._exit(0)
+    return pid
+
+
+def killed(pid: int) -> bool:
+    """Waits for a child and tells whether it was killed; anything else but success ends this program."""
+    status = os.waitpid(pid, 0)[1]
+    if os.WIFSIGNALED(status):
+        return True
+    assert os.WEXITSTATUS(status) == 0, status
+    return False
+
+
+def main() -> None:
+    out = Path(sys.argv[1])
+    kills = 0
+    for count in itertools.count(1):
+        place = out / f"write{count}"
+        if not killed(child(place, lambda count=count: die_at_write(count))):
+            break
+        kills += 1
+        assert not killed(child(place, lambda: None))
+    randomly = random.Random(0)
+    place = out / "random"
+    for _ in range(40):
+        pid = child(place, lambda: None)
+        time.sleep(randomly.uniform(0.0, 0.06))
+        os.kill(pid, signal.SIGKILL)
+        if not killed(pid):
+            break
+        kills += 1
+    assert not killed(child(place, lambda: None))
+    print(kills)
+
+
+if __name__ == "__main__":
+    main()
