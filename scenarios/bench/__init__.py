@@ -1,0 +1,1 @@
+"""How fast training, queries and steps are on this machine."""

@@ -1,0 +1,59 @@
+"""What a step of an environment costs beside the choice of the query."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+
+import alenv  # noqa: F401  (registers the environment ids)
+
+
+def measure(env_id: str, settings: Mapping[str, Any], steps: int) -> dict[str, Any]:
+    """Times steps with random queries, episode after episode.
+
+    Args:
+        env_id: A registered environment.
+        settings: Its kwargs.
+        steps: How many steps to time.
+
+    Returns:
+        JSON values: ``milliseconds_per_step`` (median), ``slowest_milliseconds``, ``reset_milliseconds``
+        (median), ``steps_per_second`` and the setting.
+
+    Raises:
+        AlenvError: A setting does not exist or does not fit.
+    """
+    env = gym.make(env_id, **settings)
+    core: Any = env.unwrapped
+    rng = np.random.default_rng(0)
+    resets: list[float] = []
+    times: list[float] = []
+    seed = 0
+    while len(times) < steps:
+        start = time.perf_counter()
+        env.reset(seed=seed)
+        resets.append(time.perf_counter() - start)
+        seed, over = seed + 1, core.protocol.cycles == 0
+        while not over:
+            query = rng.choice(core.view.unlabeled, core.view.query_size, replace=False)
+            start = time.perf_counter()
+            _, _, over, _, _ = env.step(query)
+            times.append(time.perf_counter() - start)
+    env.close()
+    middle = statistics.median(times)
+    return {
+        "milliseconds_per_step": round(1000 * middle, 3),
+        "slowest_milliseconds": round(1000 * max(times), 3),
+        "reset_milliseconds": round(1000 * statistics.median(resets), 3),
+        "steps_per_second": round(1 / middle, 1),
+        "steps": len(times),
+        "environment": env_id,
+        "settings": dict(settings),
+        "device": core.runtime.device,
+        "threads": core.runtime.threads,
+    }
