@@ -1,8 +1,8 @@
 """Distances, greedy k-center, k-means++ and k-means on feature matrices, in chunks and on any device.
 
 Matrices are (n, d), a point per row, computed in float32 (float64 stays float64). Nothing here ever holds an
-n x n matrix, and nothing uses the global random state. Generators are CPU generators; they, and never the order
-of the rows, decide between equal candidates.
+n x n matrix, and nothing uses the global random state. Generators are CPU generators; they decide between
+equal candidates, never the order of the rows.
 """
 
 from __future__ import annotations
@@ -17,10 +17,15 @@ from alenv.errors import InvalidQuery
 
 BLOCK = 2**22  # entries of a distance block held at a time: 16 MB in float32
 SUM_ROWS = 4096  # rows turned into float64 at a time
+BLOCK_ROWS = 32  # choices computed together
+WORTHWHILE = 5  # choices that a block must answer to be cheaper than single rows (measured on two CPU cores)
 
-# |a|^2 + |b|^2 - 2 a.b of two equal points is not 0 but a few roundings of the norms. Up to so many roundings a
-# distance is noise, and becomes 0, so that exact duplicates tie.
+# |a|^2 + |b|^2 - 2 a.b of two equal points is not 0 but a few roundings of the norms. A distance of up to so
+# many roundings is noise, and becomes 0, so that exact duplicates tie.
 NOISE = 16
+
+
+DistancesTo = Callable[[Tensor], Tensor]
 
 
 class Nearest(NamedTuple):
@@ -72,16 +77,16 @@ def squared_distances(a: Tensor, b: Tensor) -> Tensor:
     return without_noise(torch.addmm(scale, a, b.T, alpha=-2), scale)
 
 
-def distances_to_rows(x: Tensor) -> Callable[[int], Tensor]:
-    """Returns the function from a row number of ``x`` (n, d) to its squared distances (n,) to all rows."""
+def distances_to_rows(x: Tensor) -> DistancesTo:
+    """Returns the function from rows (m,) of ``x`` (n, d) to their squared distances (m, n) to all rows."""
     x = _floating(x)
     norms = squared_norms(x)
 
-    def squared_distance_to(row: int) -> Tensor:
-        scale = norms + norms[row]
-        return without_noise(torch.addmv(scale, x, x[row], alpha=-2), scale)
+    def squared_distances_to(rows: Tensor) -> Tensor:
+        scale = norms[rows, None] + norms
+        return without_noise(torch.addmm(scale, x[rows], x.T, alpha=-2), scale)
 
-    return squared_distance_to
+    return squared_distances_to
 
 
 def nearest(x: Tensor, centers: Tensor) -> Nearest:
@@ -130,32 +135,67 @@ def k_center(
     Source: Sener & Savarese 2018, Algorithm 1.
     """
     _check(count, len(features))
-    squared_distance_to = distances_to_rows(features)
+    ahead = _Ahead(distances_to_rows(features))
     least = _finite(min_squared_distances(features, features[:0] if centers is None else centers))
     chosen: list[int] = []
     while len(chosen) < count:
         chosen.append(largest(least, generator))
-        torch.minimum(least, _finite(squared_distance_to(chosen[-1])), out=least)
+        torch.minimum(least, ahead.distances(chosen[-1], least), out=least)
         least[chosen[-1]] = -1.0
     return torch.tensor(chosen, dtype=torch.int64)
+
+
+class _Ahead:
+    """Squared distances to a chosen row, computed together with those to rows likely to be chosen next.
+
+    A product with a block of rows costs as much as a few single ones, because memory is read once for all;
+    and the farthest points of now are mostly the next choices too. Where they are not (many near-duplicates),
+    it goes on with single rows for a while.
+    """
+
+    def __init__(self, squared_distances_to: DistancesTo) -> None:
+        self._distances_to = squared_distances_to
+        self._block: dict[int, Tensor] = {}
+        self._served = BLOCK_ROWS  # choices that the latest block has answered
+        self._singles = 0  # choices to be computed alone before the next block
+
+    def distances(self, row: int, least: Tensor) -> Tensor:
+        """Returns the squared distances (n,) to ``row``; ``least`` (n,) says what may come next."""
+        if row in self._block:
+            self._served += 1
+            return self._block[row]
+        if self._served < WORTHWHILE:
+            self._singles = BLOCK_ROWS
+        self._singles -= 1
+        wide = self._singles < 0
+        self._served = 1 if wide else WORTHWHILE
+        likely = least.topk(min(BLOCK_ROWS, len(least)) if wide else 0).indices.tolist()
+        rows = [row, *(other for other in likely if other != row)]
+        block = _finite(self._distances_to(torch.tensor(rows, device=least.device)))
+        self._block = dict(zip(rows, block, strict=True))
+        return self._block[row]
 
 
 def k_means_plus_plus(
     count: int,
     size: int,
-    squared_distance_to: Callable[[int], Tensor],
+    squared_distances_to: DistancesTo,
     generator: torch.Generator,
     first: int | None = None,
 ) -> Tensor:
     """Chooses distinct points, each with probability proportional to its squared distance to those before.
 
-    A chosen point is never drawn again. Once all distances are 0 (only duplicates are left), the draw is
-    uniform over the points not chosen yet.
+    A chosen point is never chosen again. Once all distances are 0 (only duplicates are left), the choice is
+    uniform over the points that remain.
+
+    Several points are proposed at a time from the distances as they are. Each is accepted with probability
+    (squared distance now) / (when proposed), less than 1 where another was accepted meanwhile. So the accepted
+    ones follow the sequential distribution exactly, and one matrix product serves many choices.
 
     Args:
         count: How many points to choose, at most ``size``.
         size: n, the number of points.
-        squared_distance_to: Maps a point to its squared distances (n,) to all points.
+        squared_distances_to: Maps points (m,) to their squared distances (m, n) to all points.
         generator: Draws the points.
         first: The first choice; None = uniform.
 
@@ -168,19 +208,27 @@ def k_means_plus_plus(
     Source: Arthur & Vassilvitskii 2007, D^2 sampling.
     """
     _check(count, size)
-    free = torch.ones(size, dtype=torch.float64)
     # float64 on the CPU: a float32 sum of many weights would swallow the small ones, and MPS has no float64.
     least = torch.full((size,), torch.inf, dtype=torch.float64)
+    proposed = torch.randint(size, (1,), generator=generator) if first is None else torch.tensor([first])
     chosen: list[int] = []
     while len(chosen) < count:
         if chosen:
-            index = _draw(least if bool(least.any()) else free, generator)
-        else:
-            index = _draw(free, generator) if first is None else first
-        chosen.append(index)
-        torch.minimum(least, _finite(squared_distance_to(index)).cpu().double(), out=least)
-        least[index] = free[index] = 0.0
-    return torch.tensor(chosen, dtype=torch.int64)
+            if not bool(least.any()):
+                break
+            # Early choices shrink the distances most, so few are proposed at first.
+            proposed = _draw(least, min(BLOCK_ROWS, 1 + len(chosen) // 4), generator)
+        distances = _finite(squared_distances_to(proposed)).cpu().double()
+        bars = least[proposed] * torch.rand(len(proposed), dtype=torch.float64, generator=generator)
+        for row, bar, distance in zip(proposed.tolist(), bars.tolist(), distances, strict=True):
+            if len(chosen) < count and (not chosen or bar < float(least[row])):
+                chosen.append(row)
+                torch.minimum(least, distance, out=least)
+                least[row] = 0.0
+    free = torch.ones(size, dtype=torch.bool)
+    free[chosen] = False
+    rest = free.nonzero().flatten()[torch.randperm(size - len(chosen), generator=generator)]
+    return torch.cat((torch.tensor(chosen, dtype=torch.int64), rest[: count - len(chosen)]))
 
 
 def k_means(features: Tensor, k: int, generator: torch.Generator, iterations: int = 10) -> Clusters:
@@ -225,13 +273,13 @@ def _centers(x: Tensor, found: Nearest, k: int) -> Tensor:
     return means
 
 
-def _draw(weights: Tensor, generator: torch.Generator) -> int:
-    """Draws a position with probability proportional to its weight (n,), float64, not all 0."""
+def _draw(weights: Tensor, count: int, generator: torch.Generator) -> Tensor:
+    """Draws positions (count,) with probability proportional to their weights (n,), float64, not all 0."""
     cumulative = weights.cumsum(0)
     total = cumulative[-1]
-    at = torch.rand((), dtype=torch.float64, generator=generator) * total
+    at = torch.rand(count, dtype=torch.float64, generator=generator) * total
     at = torch.minimum(at, torch.nextafter(total, torch.zeros_like(total)))  # the product may round up
-    return int(torch.searchsorted(cumulative, at, right=True))
+    return torch.searchsorted(cumulative, at, right=True)
 
 
 def _finite(squared: Tensor) -> Tensor:

@@ -116,22 +116,15 @@ def initial_set(protocol: Protocol, rows: Indices, embedding: torch.Tensor | Non
             _, place, counts = np.unique(rows, return_inverse=True, return_counts=True)
             single = eligible[counts[place] == 1]
             eligible = single if len(single) >= protocol.initial_size else eligible
-        return numpy_stream(key, Purpose.INITIAL_SET).choice(
-            eligible, protocol.initial_size, replace=False
-        )
+        return numpy_stream(key, Purpose.INITIAL_SET).choice(eligible, protocol.initial_size, replace=False)
     if embedding is None:
         raise InvalidRecipe(
             f"initial_set={protocol.initial_set!r} needs distances; add embedding='patches' or 'pixels'."
         )
-    generator = torch_stream(key, Purpose.INITIAL_SET, device=str(embedding.device))
+    generator = torch_stream(key, Purpose.INITIAL_SET)
     if protocol.initial_set == "kcenter":
         chosen = geometry.k_center(embedding, protocol.initial_size, generator=generator)
     else:
-
-        def squared_distance_to(index: int) -> torch.Tensor:
-            return geometry.squared_distances(embedding, embedding[index : index + 1])[:, 0]
-
-        chosen = geometry.k_means_plus_plus(
-            protocol.initial_size, len(rows), squared_distance_to, generator=generator
-        )
+        distances = geometry.distances_to_rows(embedding)
+        chosen = geometry.k_means_plus_plus(protocol.initial_size, len(rows), distances, generator)
     return np.asarray(chosen.cpu(), dtype=np.int64)
