@@ -11,6 +11,7 @@ import gymnasium as gym
 import numpy as np
 
 import alenv  # noqa: F401  (registers the environment ids)
+from alenv.errors import InvalidProtocol
 
 
 def measure(env_id: str, settings: Mapping[str, Any], steps: int) -> dict[str, Any]:
@@ -30,6 +31,8 @@ def measure(env_id: str, settings: Mapping[str, Any], steps: int) -> dict[str, A
     """
     env = gym.make(env_id, **settings)
     core: Any = env.unwrapped
+    if core.protocol.cycles == 0:
+        raise InvalidProtocol("budget=0 was given, which has no step to time; use a larger budget.")
     rng = np.random.default_rng(0)
     resets: list[float] = []
     times: list[float] = []
@@ -38,7 +41,7 @@ def measure(env_id: str, settings: Mapping[str, Any], steps: int) -> dict[str, A
         start = time.perf_counter()
         env.reset(seed=seed)
         resets.append(time.perf_counter() - start)
-        seed, over = seed + 1, core.protocol.cycles == 0
+        seed, over = seed + 1, False
         while not over:
             query = rng.choice(core.view.unlabeled, core.view.query_size, replace=False)
             start = time.perf_counter()

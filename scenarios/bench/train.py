@@ -52,9 +52,7 @@ def measure(
     """
     where = runtime.resolve(device, "auto", threads)
     recipe = Recipe(backbone=backbone, batch_size=batch_size, epochs=1)
-    pixels = np.random.default_rng(0).integers(
-        0, 256, (BATCHES * batch_size, SIDE, SIDE, 3), dtype=np.uint8
-    )
+    pixels = np.random.default_rng(0).integers(0, 256, (BATCHES * batch_size, SIDE, SIDE, 3), dtype=np.uint8)
     labels = np.random.default_rng(1).integers(0, CLASSES, len(pixels))
     loops = {
         "own": _own_loop(recipe, where, pixels, labels),

@@ -1,0 +1,118 @@
+"""Queries done the slow, obvious way in float64, to check the fast ones on a small pool."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+
+from scenarios.bench.synthetic import SyntheticView
+
+
+def _highest(scores: np.ndarray, indices: np.ndarray, count: int) -> list[int]:
+    return [int(index) for _, index in sorted(zip(-scores, indices, strict=True))[:count]]
+
+
+def _probabilities(view: SyntheticView, indices: np.ndarray) -> np.ndarray:
+    """Returns float64 (n, C), one row at a time."""
+    rows = []
+    for logits in view.logits(indices).double().numpy():
+        powers = np.exp(logits - logits.max())
+        rows.append(powers / powers.sum())
+    return np.array(rows)
+
+
+def entropy(view: SyntheticView) -> list[int]:
+    """Picks the candidates whose predicted classes are most spread."""
+    p = _probabilities(view, view.candidates)
+    scores = np.array([-sum(x * np.log(x) for x in row if x > 0) for row in p])
+    return _highest(scores, view.candidates, view.query_size)
+
+
+def margin(view: SyntheticView) -> list[int]:
+    """Picks the candidates whose two likeliest classes are closest."""
+    ordered = np.sort(_probabilities(view, view.candidates), axis=1)
+    return _highest(ordered[:, -2] - ordered[:, -1], view.candidates, view.query_size)
+
+
+def least_confidence(view: SyntheticView) -> list[int]:
+    """Picks the candidates whose likeliest class is least likely."""
+    return _highest(-_probabilities(view, view.candidates).max(1), view.candidates, view.query_size)
+
+
+def ll4al(view: SyntheticView) -> list[int]:
+    """Picks the candidates of the highest predicted loss."""
+    scores = view.predicted_loss(view.candidates).double().numpy()
+    return _highest(scores, view.candidates, view.query_size)
+
+
+def coreset(view: SyntheticView) -> list[int]:
+    """Picks the farthest unlabeled image again and again, over a matrix of all distances."""
+    h = view.features().double().numpy()
+    distances = np.linalg.norm(h[:, None] - h[None], axis=2)
+    covered, free, picks = list(view.labeled), list(view.unlabeled), []
+    for _ in range(view.query_size):
+        nearest = distances[np.ix_(free, covered)].min(axis=1)
+        picks.append(int(free.pop(int(nearest.argmax()))))
+        covered.append(picks[-1])
+    return picks
+
+
+def gradient_embeddings(view: SyntheticView) -> np.ndarray:
+    """Returns the gradients of the last layer at the predicted class, float64 (U, C * D)."""
+    p = _probabilities(view, view.unlabeled)
+    h = view.features(view.unlabeled).double().numpy()
+    rows = []
+    for own, features in zip(p, h, strict=True):
+        error = own.copy()
+        error[own.argmax()] -= 1
+        rows.append(np.outer(error, features).ravel())
+    return np.array(rows)
+
+
+def seeding_probabilities(embeddings: np.ndarray, picks: list[int]) -> list[np.ndarray]:
+    """Returns the k-means++ pick probabilities (n,) before each pick after the first.
+
+    Args:
+        embeddings: (n, E).
+        picks: Row numbers in the order of choice.
+    """
+    steps = []
+    for step in range(1, len(picks)):
+        squared = ((embeddings[:, None] - embeddings[picks[:step]][None]) ** 2).sum(2).min(axis=1)
+        squared[picks[:step]] = 0
+        steps.append(squared / squared.sum())
+    return steps
+
+
+def same_probabilities(
+    distances_to: Callable[[torch.Tensor], torch.Tensor], embeddings: np.ndarray, picks: list[int]
+) -> bool:
+    """Tells whether a fast squared distance leads to the explicit pick probabilities at every step.
+
+    Args:
+        distances_to: Maps row numbers (m,) to squared distances (m, n).
+        embeddings: (n, E), the explicit embeddings.
+        picks: Row numbers in the order of choice.
+    """
+    largest = float(np.linalg.norm(embeddings, axis=1).max())
+    if not np.isclose(np.linalg.norm(embeddings[picks[0]]), largest, rtol=1e-5):
+        return False  # the first pick is the largest gradient
+    least = np.full(len(embeddings), np.inf)
+    for step, expected in enumerate(seeding_probabilities(embeddings, picks)):
+        row = distances_to(torch.tensor([picks[step]]))[0].double().numpy()
+        least = np.minimum(least, row)
+        least[picks[: step + 1]] = 0
+        if not np.allclose(least / least.sum(), expected, rtol=1e-3, atol=1e-7):
+            return False
+    return True
+
+
+PICKS: dict[str, Callable[[SyntheticView], list[int]]] = {
+    "entropy": entropy,
+    "margin": margin,
+    "least_confidence": least_confidence,
+    "ll4al": ll4al,
+    "coreset": coreset,
+}

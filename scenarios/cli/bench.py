@@ -1,0 +1,21 @@
+"""``alenv bench``."""
+
+from __future__ import annotations
+
+import click
+
+from scenarios.cli.lazy import LazyGroup
+
+COMMANDS = {
+    "train": (
+        "scenarios.cli.bench_train",
+        "Images trained per second, beside ceiling and usual loop.",
+    ),
+    "query": ("scenarios.cli.bench_query", "Seconds and memory of a query, per agent."),
+    "env": ("scenarios.cli.bench_env", "Milliseconds per step of an environment."),
+}
+
+
+@click.group(cls=LazyGroup, commands_at=COMMANDS)
+def bench() -> None:
+    """Measure training, query and step speed on this machine."""

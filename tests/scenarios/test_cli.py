@@ -1,0 +1,208 @@
+"""The command line: what it prints, and one sentence for every error."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from scenarios import cli
+
+FAKE = "fake_al:FakeAL-v0"
+
+
+def run(*arguments: str) -> tuple[int, str, str]:
+    """Returns exit code, stdout and stderr of ``alenv`` with some arguments."""
+    import click
+
+    @click.command(context_settings={"ignore_unknown_options": True, "help_option_names": []})
+    @click.argument("rest", nargs=-1, type=click.UNPROCESSED)
+    def whole(rest: tuple[str, ...]) -> None:
+        cli.main(list(rest))
+
+    result = CliRunner().invoke(whole, ["--", *arguments])
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+    return result.exit_code, result.stdout, result.stderr
+
+
+def error(*arguments: str) -> str:
+    """Returns the one sentence of a command that must fail with exit code 2."""
+    code, out, err = run(*arguments)
+    assert code == 2
+    assert out == ""
+    assert err.startswith("alenv: ")
+    assert err.count("\n") == 1, err
+    assert "Traceback" not in err
+    return err
+
+
+def test_help_lists_every_command() -> None:
+    code, out, _ = run("--help")
+    assert code == 0
+    for name in cli.COMMANDS:
+        assert f"  {name} " in out
+        assert run(name, "--help")[0] == 0
+
+
+def test_envs() -> None:
+    code, out, _ = run("envs", "--json")
+    rows = {row["id"]: row for row in json.loads(out)}
+    assert code == 0
+    assert rows["ALCifar10-v0"]["query_size"] == 1000
+    assert "ALDigits-v0" in run("envs")[1]
+
+
+def test_agents() -> None:
+    code, out, _ = run("agents")
+    assert code == 0
+    for name in ("random", "margin", "coreset", "badge", "ll4al"):
+        assert name in out
+    assert "badge" in run("agents", "badge")[1]
+
+
+def test_scenarios() -> None:
+    assert "default_setting" in run("scenarios")[1]
+    code, out, _ = run("scenarios", "default_setting")
+    assert code == 0
+    for word in ("Claim", "paper", "small", "smoke", "uncertainty=entropy", "86.85"):
+        assert word in out
+
+
+def test_data_list_and_verify() -> None:
+    assert "cifar10" in run("data", "list")[1]
+    assert run("data", "verify", "digits")[0] == 0
+
+
+def test_compare_prints_a_table_and_writes_its_files(tmp_path: Path) -> None:
+    out = tmp_path / "here"
+    code, text, _ = run("compare", FAKE, "--agents", "random,margin", "--seeds", "3", "--out", str(out))
+    assert code == 0
+    for word in (
+        "agent",
+        "labels",
+        "accuracy",
+        "area",
+        "random",
+        "margin",
+        "undecided",
+        str(out / "curve.png"),
+    ):
+        assert word in text
+    assert (out / "curve.png").read_bytes().startswith(b"\x89PNG")
+    rows = (out / "curves.csv").read_text().splitlines()
+    assert rows[0] == "label,agent,seed,cycle,labeled_count,accuracy"
+    assert len(rows) == 1 + 2 * 3 * 5
+
+
+def test_compare_as_json_and_more_seeds_later(tmp_path: Path) -> None:
+    base = ("compare", FAKE, "--agents", "random,margin", "--out", str(tmp_path / "o"), "--json")
+    first = json.loads(run(*base, "--seeds", "2")[1])
+    second = json.loads(run(*base, "--seeds", "2:4")[1])
+    both = json.loads(run(*base, "--seeds", "4")[1])
+    assert [found["seeds"] for found in (first, second, both)] == [[0, 1], [2, 3], [0, 1, 2, 3]]
+    (view,) = both["views"]
+    arms = {arm["label"]: arm for arm in view["arms"]}
+    assert arms["random"]["seeds"] == 4
+    assert arms["random"]["area_difference"] is None
+    assert arms["margin"]["area_difference_seeds"] == 4
+    assert both["failed"] == {}
+    assert Path(view["picture"]).exists()
+
+
+def test_the_default_folder_is_readable() -> None:
+    code, _, _ = run("compare", FAKE, "--agents", "random", "--seeds", "1", "--set", "lr=0.2")
+    assert code == 0
+    assert Path("runs/fakeal-v0-lr=0.2/curve.png").exists()
+
+
+def test_failed_runs_are_listed_and_do_not_stop_the_others(tmp_path: Path) -> None:
+    arguments = ("compare", FAKE, "--agents", "random", "--out", str(tmp_path / "o"), "--seeds", "2")
+    code, _, err = run(*arguments, "--set", "fail_at=2")
+    assert code == 1
+    assert "random seed 0 failed: ZeroDivisionError: a bug in the fake" in err
+    assert "random seed 1 failed" in err
+    assert "the same command tries failed runs again" in err
+    assert "Traceback (" not in err
+
+
+def test_a_changed_setting_is_refused_by_name(tmp_path: Path) -> None:
+    base = ("compare", FAKE, "--seeds", "1", "--out", str(tmp_path))
+    assert run(*base, "--agents", "random", "--set", "lr=0.1")[0] == 0
+    said = error(*base, "--agents", "random", "--set", "lr=0.2")
+    assert "begun with lr=0.1, not lr=0.2" in said
+    # another agent in the same folder must meet the same environment
+    assert "begun with lr=0.1, not lr=0.2" in error(*base, "--agents", "margin", "--set", "lr=0.2")
+    assert "begun with threads" in error(*base, "--agents", "random", "--set", "lr=0.1", "--threads", "3")
+    assert run(*base, "--agents", "random,margin", "--set", "lr=0.1")[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["comparee"], "did you mean 'compare'?"),
+        (["compare", FAKE, "--agents", "randm"], "did you mean 'random'?"),
+        (["compare", "ALDigit-v0", "--agents", "random"], "ALDigits"),
+        (["compare", "nothing:ALDigits-v0", "--agents", "random"], "nothing"),
+        (
+            ["compare", "ALDigits-v0", "--agents", "random", "--set", "quer_size=3"],
+            "did you mean 'query_size'?",
+        ),
+        (["compare", "ALDigits-v0", "--agents", "random", "--set", "budget=7"], "multiple of query_size"),
+        (["compare", FAKE, "--agents", "random", "--set", "lr"], "write NAME=VALUE"),
+        (["compare", FAKE, "--agents", "random", "--set", "lr=1", "--set", "lr=2"], "was given twice"),
+        (["compare", FAKE, "--agents", "random", "--seeds", "0"], "a range such as 3:8"),
+        (["compare", FAKE, "--agents", "random", "--seeds", "x"], "a range such as 3:8"),
+        (["compare", FAKE, "--agents", "random,random"], "names an agent twice"),
+        (["compare", FAKE, "--agents", ","], "names no agent"),
+        (["compare", FAKE, "--agents", "random", "--reference", "margin"], "choose one of"),
+        (["compare", FAKE], "Missing option '--agents'; see alenv compare --help."),
+        (["compare", FAKE, "--agents", "random", "--jobs", "0"], "alenv compare --help"),
+        (["run", "default_settin"], "did you mean 'default_setting'?"),
+        (["run", "default_setting", "--size", "smal"], "did you mean 'small'?"),
+        (["run", "default_setting", "--option", "uncertaint=margin"], "did you mean 'uncertainty'?"),
+        (["run", "default_setting", "--option", "uncertainty=margins"], "did you mean 'margin'?"),
+        (["scenarios", "default"], "did you mean 'default_setting'?"),
+        (["agents", "bagde"], "did you mean 'badge'?"),
+        (["data", "verify", "cifr10"], "did you mean 'cifar10'?"),
+        (["data", "add", "cifar10", "--from", "/nowhere"], "/nowhere"),
+        (["bench", "train", "--backbone", "resnet81"], "resnet18"),
+    ],
+)
+def test_every_error_is_one_sentence(arguments: list[str], said: str) -> None:
+    assert said in error(*arguments)
+
+
+def test_an_unwritable_folder_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    said = error("compare", FAKE, "--agents", "random", "--out", str(tmp_path / "file"))
+    assert "cannot be written" in said
+
+
+def test_a_foreign_package_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    import importlib.util
+
+    foreign = importlib.util.spec_from_file_location("agents", tmp_path / "agents" / "__init__.py")
+    assert foreign is not None
+    foreign.submodule_search_locations = [str(tmp_path / "agents")]
+    found = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: foreign if name == "agents" else found(name)
+    )
+    assert str(tmp_path / "agents") in error("envs")
+
+
+def test_ctrl_c_says_how_to_go_on(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from scenarios import runner
+
+    def interrupted(*arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(runner.Episode, "step", interrupted)
+    code, _, err = run("compare", FAKE, "--agents", "random", "--seeds", "1", "--out", str(tmp_path))
+    assert code == 130
+    assert "the same command goes on from the last finished cycle" in err
+    monkeypatch.undo()
+    code, _, _ = run("compare", FAKE, "--agents", "random", "--seeds", "1", "--out", str(tmp_path))
+    assert code == 0

@@ -1,0 +1,79 @@
+"""The import direction alenv <- agents <- scenarios, and what `import alenv` loads."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PUBLIC = {"alenv", "alenv.geometry", "alenv.errors", "alenv.seeding"}  # what agents may import
+
+
+def modules(package: str) -> list[Path]:
+    files = sorted((ROOT / package).rglob("*.py"))
+    assert files, f"{package} has no modules"
+    return files
+
+
+def imported(path: Path) -> Iterator[tuple[str, str]]:
+    """Yields (module, name) for every import of a file, also those inside functions; name "" for a module."""
+    package = ".".join(path.relative_to(ROOT).with_suffix("").parts[:-1])
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, "") for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level < 2, f"{path}: imports from a parent package"
+            module = f"{package}.{node.module}" if node.level else node.module or ""
+            yield from ((module, alias.name) for alias in node.names)
+
+
+def top(module: str) -> str:
+    return module.split(".", 1)[0]
+
+
+@pytest.mark.parametrize(
+    ("package", "forbidden"), [("alenv", {"agents", "scenarios"}), ("agents", {"scenarios"})]
+)
+def test_nothing_imports_backwards(package: str, forbidden: set[str]) -> None:
+    for path in modules(package):
+        wrong = [module for module, _ in imported(path) if top(module) in forbidden]
+        assert not wrong, f"{path.relative_to(ROOT)} imports {wrong}"
+
+
+def test_agents_import_public_names_of_alenv_only() -> None:
+    for path in modules("agents"):
+        for module, name in imported(path):
+            if top(module) != "alenv":
+                continue
+            whole = f"{module}.{name}" if module == "alenv" and f"alenv.{name}" in PUBLIC else module
+            assert whole in PUBLIC, f"{path.relative_to(ROOT)} imports {module} ({name})"
+            assert not name.startswith("_"), f"{path.relative_to(ROOT)} imports the private {module}.{name}"
+
+
+@pytest.mark.parametrize("package", ["alenv", "agents", "scenarios"])
+def test_no_file_is_named_like_a_standard_module_at_the_top(package: str) -> None:
+    taken = [path.stem for path in (ROOT / package).glob("*.py") if path.stem in sys.stdlib_module_names]
+    assert not taken
+
+
+def loaded_by(code: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-c", f"import sys; {code}; print(*sys.modules)"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stdout
+
+
+@pytest.mark.parametrize("code", ["import alenv", "import scenarios.cli.envs", "import scenarios"])
+def test_torch_loads_only_when_it_is_needed(code: str) -> None:
+    loaded = loaded_by(code).split()
+    assert "alenv" in loaded
+    assert "torch" not in loaded
