@@ -189,8 +189,8 @@ def k_means_plus_plus(
     uniform over the points that remain.
 
     Several points are proposed at a time from the distances as they are. Each is accepted with probability
-    (squared distance now) / (when proposed), less than 1 where another was accepted meanwhile. So the accepted
-    ones follow the sequential distribution exactly, and one matrix product serves many choices.
+    (squared distance now) / (when proposed), less than 1 where another was accepted meanwhile. So those
+    accepted follow the sequential distribution exactly, and one matrix product serves many choices.
 
     Args:
         count: How many points to choose, at most ``size``.

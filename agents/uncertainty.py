@@ -1,0 +1,93 @@
+"""Uncertainty sampling: the images whose class probabilities are least decided."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+import torch
+from torch import Tensor
+
+from agents.base import Indices, Strategy, best, register
+
+if TYPE_CHECKING:
+    from alenv import View
+
+
+def least_confidence(logits: Tensor) -> Tensor:
+    """Returns 1 - max p of ``logits`` (n, C) as float64 (n,), in [0, 1)."""
+    return _decided(logits)[0]
+
+
+def margin(logits: Tensor) -> Tensor:
+    """Returns 1 - (p1 - p2) of ``logits`` (n, C) as float64 (n,), in (0, 1]; p1, p2 are the two largest."""
+    rest, probabilities = _decided(logits)
+    return rest + probabilities.topk(min(2, logits.shape[1])).values[:, -1]
+
+
+def entropy(logits: Tensor) -> Tensor:
+    """Returns - sum p log p of ``logits`` (n, C) in nats as float64 (n,), in [0, log C]."""
+    terms: Tensor = torch.special.entr(_decided(logits)[1])
+    return terms.sum(1)
+
+
+def _decided(logits: Tensor) -> tuple[Tensor, Tensor]:
+    """Returns 1 - max p (n,) and p (n, C) in float64.
+
+    Summed from the other classes: subtracted from 1, all confident images would tie at 0.
+    """
+    probabilities = logits.detach().cpu().double().softmax(1)
+    others = probabilities.scatter(1, probabilities.argmax(1, keepdim=True), 0.0)
+    return others.sum(1), probabilities
+
+
+class Uncertainty(Strategy):
+    """The images with the highest score; equal scores in random order. Subclasses name the score."""
+
+    default_pool: ClassVar[str] = "candidates"
+    cost: ClassVar[str] = "one inference pass over the candidates"
+
+    def score(self, logits: Tensor) -> Tensor:
+        """Maps logits (n, C) to scores (n,), higher = wanted."""
+        raise NotImplementedError
+
+    def pick(self, view: View, indices: Indices, count: int, generator: torch.Generator) -> Indices:
+        """Chooses the highest-scored of ``indices``."""
+        scores = self.score(view.logits(indices))
+        chosen: Indices = indices[best(scores, count, generator).numpy()]
+        return chosen
+
+
+@register
+class LeastConfidence(Uncertainty):
+    """The lowest largest class probability."""
+
+    name: ClassVar[str] = "least_confidence"
+    source: ClassVar[str] = "Lewis & Gale 1994"
+
+    def score(self, logits: Tensor) -> Tensor:
+        """See ``least_confidence``."""
+        return least_confidence(logits)
+
+
+@register
+class Margin(Uncertainty):
+    """The smallest gap between the two largest class probabilities."""
+
+    name: ClassVar[str] = "margin"
+    source: ClassVar[str] = "Scheffer, Decomain & Wrobel 2001"
+
+    def score(self, logits: Tensor) -> Tensor:
+        """See ``margin``."""
+        return margin(logits)
+
+
+@register
+class Entropy(Uncertainty):
+    """The highest entropy of the class probabilities."""
+
+    name: ClassVar[str] = "entropy"
+    source: ClassVar[str] = "Settles 2009, section 3.1"
+
+    def score(self, logits: Tensor) -> Tensor:
+        """See ``entropy``."""
+        return entropy(logits)

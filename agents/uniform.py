@@ -1,0 +1,26 @@
+"""Random queries."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+import torch
+
+from agents.base import Indices, Strategy, register
+
+if TYPE_CHECKING:
+    from alenv import View
+
+
+@register
+class Random(Strategy):
+    """Uniform without replacement."""
+
+    name: ClassVar[str] = "random"
+    cost: ClassVar[str] = "none, no inference"
+    source: ClassVar[str] = "the baseline of every paper"
+
+    def pick(self, view: View, indices: Indices, count: int, generator: torch.Generator) -> Indices:
+        """Draws ``count`` of ``indices``."""
+        chosen: Indices = indices[torch.randperm(len(indices), generator=generator)[:count].numpy()]
+        return chosen

@@ -1,0 +1,106 @@
+"""Environments in which a policy chooses among agents instead of among images."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from gymnasium import spaces
+from numpy.typing import NDArray
+
+from agents.base import Strategy
+from agents.strategies import strategy
+from alenv.errors import InvalidQuery, UnknownName
+from alenv.observation import STATS_SIZE
+from alenv.seeding import Purpose, torch_stream
+
+Stats = NDArray[np.float32]
+DEFAULT_STRATEGIES = ("random", "margin", "coreset", "badge")
+
+
+class Strategies(spaces.Discrete):  # noqa: PLW1641  (no space of Gymnasium has a hash)
+    """One number per strategy; a model trained on it knows their names.
+
+    Attributes:
+        names: How the strategies are spelled.
+    """
+
+    def __init__(self, names: Sequence[str], seed: int | np.random.Generator | None = None) -> None:
+        """Builds the space of ``len(names)`` choices."""
+        self.names = tuple(names)
+        super().__init__(len(self.names), seed=seed)
+
+    def __eq__(self, other: object) -> bool:
+        """Compares the names too."""
+        return isinstance(other, Strategies) and self.names == other.names
+
+    def __repr__(self) -> str:
+        return f"Strategies({', '.join(self.names)})"
+
+
+class ChooseStrategy(gym.Wrapper[Stats, Any, Any, Any], gym.utils.RecordConstructorArgs):
+    """A step names a strategy, and that strategy makes the query.
+
+    Observation: ``stats``, float32 (S,) in [-1, 1], whatever the environment itself shows. Make that one with
+    ``observe="progress"``, so that it infers nothing of its own.
+
+    Action: ``Strategies``, a number from 0 to M - 1.
+
+    Reward, info, episode end: the environment's.
+    """
+
+    def __init__(self, env: gym.Env[Any, Any], strategies: Sequence[str] = DEFAULT_STRATEGIES) -> None:
+        """Wraps an environment of alenv.
+
+        Args:
+            env: The environment.
+            strategies: M spellings of fixed strategies, for instance ``["random", "coreset+margin"]``.
+
+        Raises:
+            UnknownName: A strategy does not exist, or there is none.
+        """
+        gym.utils.RecordConstructorArgs.__init__(self, strategies=list(strategies))
+        gym.Wrapper.__init__(self, env)
+        if not strategies:
+            raise UnknownName("No strategy to choose from; name at least one, for instance 'margin'.")
+        self._strategies: list[Strategy] = [strategy(name) for name in strategies]
+        self.action_space = Strategies(strategies)
+        self.observation_space = spaces.Box(-1, 1, (STATS_SIZE,), np.float32)
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Stats, dict[str, Any]]:
+        """Resets the environment; see there.
+
+        Raises:
+            MissingHead: The recipe does not offer what a strategy needs.
+        """
+        _, info = self.env.reset(seed=seed, options=options)
+        for each in self._strategies:
+            each.check(self._core.view)
+        return self._stats(), info
+
+    def step(self, action: Any) -> tuple[Stats, float, bool, bool, dict[str, Any]]:
+        """Lets strategy ``action`` make the query.
+
+        Raises:
+            InvalidQuery: There is no strategy of that number; the state is unchanged.
+        """
+        if not self.action_space.contains(action):
+            raise InvalidQuery(
+                f"Strategy {action!r} was chosen; give a whole number from 0 to {len(self._strategies) - 1}."
+            )
+        view = self._core.view
+        stream = torch_stream(self._core.key, Purpose.AGENT, view.cycle)
+        query = self._strategies[int(action)].query(view, stream)
+        _, reward, terminated, truncated, info = self.env.step(query)
+        return self._stats(), float(reward), terminated, truncated, info
+
+    @property
+    def _core(self) -> Any:
+        return self.env.unwrapped
+
+    def _stats(self) -> Stats:
+        return np.array(self._core.view.observation("stats"), dtype=np.float32)
