@@ -128,5 +128,5 @@ def reading_official(name: str, place: Path) -> Iterator[None]:
 
 
 def _first_line(problem: BaseException) -> str:
-    lines = str(problem).strip().splitlines()
+    lines = str(getattr(problem, "reason", problem)).strip().splitlines()
     return lines[0].rstrip(".:") if lines else type(problem).__name__

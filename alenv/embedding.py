@@ -1,0 +1,260 @@
+"""Frozen, label-free representations of a dataset: a unit-length row per image, computed once and cached."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from alenv import errors, geometry
+from alenv.data import Dataset, cache
+from alenv.data.progress import progress
+
+NAMES = ("pixels", "patches")
+
+# Part of the cache's key: raise it whenever a row would come out differently.
+_VERSION = 1
+_SEED = 0
+_FIT_IMAGES = 10_000
+_FIT_PATCHES = 40_000
+_CENTROIDS = 400
+
+_LOADED: dict[Path, np.ndarray] = {}
+
+Features = Callable[[np.ndarray], Tensor]
+
+
+def embed(dataset: Dataset, name: str, size: int = 256) -> np.ndarray:
+    """Returns the representation of every image of a dataset, train rows first.
+
+    ``"pixels"`` are the normalised pixels; ``"patches"`` describe each quarter of the image by its
+    similarity to centroids of small whitened patches. Both are reduced by a principal component analysis of
+    train images where they have more than ``size`` dimensions. ``FILE.npy`` holds a float array by dataset
+    row. Rows are computed by single-threaded work on chunks of fixed size, so they do not depend on the
+    number of threads.
+
+    Args:
+        dataset: The dataset.
+        name: ``"pixels"``, ``"patches"`` or the path of a ``.npy`` file.
+        size: Dimensions D to keep, unless a file is given; fewer where the representation has fewer.
+
+    Returns:
+        float32 (n_train + n_test, D), read-only, rows of length 1; a file may hold the train rows alone.
+        Memory-mapped where the cache can be written.
+
+    Raises:
+        UnknownName: ``name`` is none of these.
+        InvalidRecipe: The file does not exist, or its array does not fit the dataset.
+
+    Source: Coates, Lee and Ng, An Analysis of Single-Layer Networks in Unsupervised Feature Learning (2011),
+        sections 3 and 4 ("patches").
+    """
+    if name.endswith(".npy"):
+        return _from_file(dataset, Path(name).expanduser())
+    if name not in NAMES:
+        raise errors.unknown("embedding", name, (*NAMES, "FILE.npy"))
+    key = hashlib.sha256(json.dumps([dataset.checksum, name, size, _VERSION]).encode()).hexdigest()[:16]
+    folder = cache.root() / "embeddings" / f"{dataset.name}-{name}-{size}-{key}"
+    if folder not in _LOADED:
+        rows = _cached(dataset, name, size, folder)
+        rows.setflags(write=False)
+        _LOADED[folder] = rows
+    return _LOADED[folder]
+
+
+def _cached(dataset: Dataset, name: str, size: int, folder: Path) -> np.ndarray:
+    count = len(dataset.train_labels) + len(dataset.test_labels)
+    made: list[np.ndarray] = []
+
+    def fill(partial: Path) -> None:
+        made.append(_compute(dataset, name, size))
+        np.save(partial / "rows.npy", made[0])
+        facts = {"dataset": dataset.name, "checksum": dataset.checksum, "embedding": name, "size": size}
+        (partial / cache.META).write_text(json.dumps(facts), encoding="ascii")
+
+    stored = _stored(folder, count)
+    if stored is not None:
+        return stored
+    try:
+        cache.make_folder(folder, fill, keep=lambda: _stored(folder, count) is not None)
+    except errors.StorageError:
+        # Nothing is lost but time: digits, for one, must work where no file can be written.
+        return made[0] if made else _compute(dataset, name, size)
+    stored = _stored(folder, count)
+    return made[0] if stored is None else stored
+
+
+def _stored(folder: Path, count: int) -> np.ndarray | None:
+    if not cache.is_finished(folder):
+        return None
+    try:
+        rows: np.ndarray = np.load(folder / "rows.npy", mmap_mode="r")
+    except (OSError, ValueError, EOFError):
+        return None
+    return rows if rows.ndim == 2 and len(rows) == count else None
+
+
+def _from_file(dataset: Dataset, file: Path) -> np.ndarray:
+    try:
+        array = np.load(file, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError) as problem:
+        raise errors.InvalidRecipe(
+            f"The embedding {file} cannot be read as a .npy array; give a file written by numpy.save."
+        ) from problem
+    train, test = len(dataset.train_labels), len(dataset.test_labels)
+    if array.ndim != 2 or array.dtype.kind != "f" or len(array) not in (train, train + test):
+        raise errors.InvalidRecipe(
+            f"The embedding {file} is {array.dtype} of shape {array.shape}; {dataset.name} needs a 2-D float "
+            f"array of {train + test} rows (train, then test) or of {train} (train alone)."
+        )
+    rows = np.array(array, dtype=np.float32)
+    if not np.isfinite(rows).all():
+        raise errors.InvalidRecipe(f"The embedding {file} holds NaN or infinite values; give finite numbers.")
+    rows /= np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
+    rows.setflags(write=False)
+    return rows
+
+
+def _compute(dataset: Dataset, name: str, size: int) -> np.ndarray:
+    train, test = dataset.train_images, dataset.test_images
+    with _workers() as pool, torch.no_grad(), progress(f"Embedding {dataset.name}", len(train)) as advance:
+        features, chunk = (_pixels(dataset), 64) if name == "pixels" else (_patches(dataset), 4)
+        # With very long features the Gram matrix of fewer images is the smaller eigenproblem.
+        most = _FIT_IMAGES if features(train[:1]).shape[1] <= 4096 else 4096
+        sample = train[np.linspace(0, len(train) - 1, min(len(train), most)).astype(np.int64)]
+        x = torch.cat(list(pool.map(features, _chunks(sample, chunk))))
+        projection = _fit_projection(x, size, standardise=name == "patches")
+
+        def rows_of(images: np.ndarray) -> np.ndarray:
+            rows = torch.nn.functional.normalize(projection.apply(features(images)), eps=1e-12)
+            advance(len(rows))
+            return rows.numpy()
+
+        return np.concatenate(
+            [rows for split in (train, test) for rows in pool.map(rows_of, _chunks(split, chunk))]
+        )
+
+
+def _chunks(images: np.ndarray, size: int) -> list[np.ndarray]:
+    return [images[start : start + size] for start in range(0, len(images), size)]
+
+
+@contextmanager
+def _workers() -> Iterator[ThreadPoolExecutor]:
+    """Yields as many threads as torch may use now, and lets each operator use one."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with ThreadPoolExecutor(min(before, 16), initializer=torch.set_num_threads, initargs=(1,)) as pool:
+            yield pool
+    finally:
+        torch.set_num_threads(before)
+
+
+class _Projection(NamedTuple):
+    """Centres, scales and rotates features; without a basis it leaves the number of dimensions."""
+
+    mean: Tensor  # (F,)
+    scale: Tensor  # (F,)
+    basis: Tensor | None  # (F, D)
+
+    def apply(self, features: Tensor) -> Tensor:
+        rows = (features - self.mean) / self.scale
+        return rows if self.basis is None else rows @ self.basis
+
+
+def _fit_projection(x: Tensor, size: int, standardise: bool) -> _Projection:
+    """Fits the principal components of features, float32 (n, F), which are overwritten."""
+    width = x.shape[1]
+    mean = x.mean(0)
+    x -= mean
+    scale = torch.ones_like(mean)
+    if standardise:
+        scale = x.square().mean(0).sqrt().clamp_min(1e-6)
+        x /= scale
+    if width <= size:
+        return _Projection(mean, scale, None)
+    by_gram = len(x) < width
+    vectors = torch.linalg.eigh((x @ x.T if by_gram else x.T @ x).double())[1].flip(1)[:, :size].float()
+    basis = torch.nn.functional.normalize(x.T @ vectors, dim=0, eps=1e-6) if by_gram else vectors
+    # The sign of an eigenvector is arbitrary; fixing it keeps rows equal across linear algebra libraries.
+    largest = basis.gather(0, basis.abs().argmax(0, keepdim=True))
+    return _Projection(mean, scale, basis * torch.where(largest < 0, -1.0, 1.0))
+
+
+def _tensor(images: np.ndarray) -> Tensor:
+    return torch.from_numpy(np.asarray(images, dtype=np.float32)).permute(0, 3, 1, 2)  # (b, C, H, W)
+
+
+def _pixels(dataset: Dataset) -> Features:
+    mean = 255.0 * torch.tensor(dataset.mean)[:, None, None]
+    std = 255.0 * torch.tensor(dataset.std)[:, None, None]
+    return lambda images: ((_tensor(images) - mean) / std).flatten(1)
+
+
+def _patches(dataset: Dataset) -> Features:
+    """Learns whitening and centroids from random train patches; returns the image features, 4 * K wide."""
+    height, width, channels = dataset.image_shape
+    side = 6 if min(height, width) >= 16 else 3
+    stride = 1 if max(height, width) <= 32 else 2
+    generator = torch.Generator().manual_seed(_SEED)
+    sample = _contrast_normalised(_random_patches(dataset.train_images, side, generator))
+    mean = sample.mean(0)
+    sample -= mean
+    values, vectors = torch.linalg.eigh((sample.T @ sample / len(sample)).double())
+    whitening = ((vectors / torch.sqrt(values.clamp_min(0) + 0.1)) @ vectors.T).float()
+    centroids = geometry.k_means(sample @ whitening, _CENTROIDS, generator).centers
+    # Rows (z, |z|^2, 1) times this give squared distances in one product.
+    distances = torch.cat(
+        [-2.0 * centroids.T, torch.ones(1, _CENTROIDS), centroids.square().sum(1)[None]]
+    )  # (d + 2, K)
+    down, across = (height - side) // stride + 1, (width - side) // stride + 1
+    quarters = _quarters(down, across)
+
+    def features(images: np.ndarray) -> Tensor:
+        windows = (
+            _tensor(images).unfold(2, side, stride).unfold(3, side, stride)
+        )  # (b, C, down, across, s, s)
+        flat = windows.permute(0, 2, 3, 1, 4, 5).reshape(-1, channels * side * side)
+        white = (_contrast_normalised(flat) - mean) @ whitening
+        norms = white.square().sum(1, keepdim=True)
+        far = torch.cat([white, norms, torch.ones_like(norms)], dim=1) @ distances
+        far.clamp_(min=0.0).sqrt_()
+        # "Triangle" activation: how much nearer than the average centroid.
+        near = torch.sub(far.mean(1, keepdim=True), far, out=far).clamp_(min=0.0)
+        return (quarters @ near.view(len(images), down * across, -1)).flatten(1)  # (b, 4 * K)
+
+    return features
+
+
+def _random_patches(images: np.ndarray, side: int, generator: torch.Generator) -> Tensor:
+    """Returns random patches of random images, float32 (n, side * side * C), channels first."""
+    windows = np.lib.stride_tricks.sliding_window_view(
+        images, (side, side), axis=(1, 2)
+    )  # (n, h, w, C, s, s)
+    picks = [
+        torch.randint(limit, (_FIT_PATCHES,), generator=generator).numpy() for limit in windows.shape[:3]
+    ]
+    return torch.from_numpy(windows[tuple(picks)].reshape(_FIT_PATCHES, -1).astype(np.float32))
+
+
+def _contrast_normalised(patches: Tensor) -> Tensor:
+    """Takes out brightness and contrast; 10 grey levels squared keep flat patches from becoming noise."""
+    centred = patches - patches.mean(1, keepdim=True)
+    return centred / (centred.square().mean(1, keepdim=True) + 10.0).sqrt()
+
+
+def _quarters(down: int, across: int) -> Tensor:
+    """Returns the 0/1 matrix that sums a down x across map over its four quarters, (4, down * across)."""
+    top = torch.arange(down) < (down + 1) // 2
+    left = torch.arange(across) < (across + 1) // 2
+    parts = [y[:, None] & x[None, :] for y in (top, ~top) for x in (left, ~left)]
+    return torch.stack(parts).flatten(1).float()
