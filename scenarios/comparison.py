@@ -36,6 +36,7 @@ class Comparison:
         arms: Resolved arms (see ``Arm.resolved``).
         seeds: Seeds that every arm plays.
         out: Folder of all runs.
+        facts: What all arms of the folder share, now and later; JSON values.
         views: Pictures and tables; the reference of a view may be None (``random``, else the first arm).
     """
 
@@ -43,6 +44,7 @@ class Comparison:
     arms: tuple[Arm, ...]
     seeds: tuple[int, ...]
     out: Path
+    facts: Mapping[str, Any]
     views: tuple[View, ...]
 
     def runs(self, threads: int | None, jobs: int) -> list[Run]:
@@ -183,23 +185,24 @@ def _settle(comparison: Comparison, threads: int | None, jobs: int) -> int | Non
     if threads is None:
         threads = found["threads"] if found else _share(comparison.arms, jobs)
     wanted = {arm.label: arm.configuration() for arm in comparison.arms}
+    settings = {"facts": dict(comparison.facts), "threads": threads, "arms": wanted}
     if found:
-        _check(found, wanted, threads, comparison.out)
-        wanted = {**found["arms"], **wanted}
-    write_text(path, json.dumps({"threads": threads, "arms": wanted}, indent=2, sort_keys=True) + "\n")
+        _check(found, settings, comparison.out)
+        settings["arms"] = {**found["arms"], **wanted}
+    write_text(path, json.dumps(settings, indent=2, sort_keys=True) + "\n")
     return threads
 
 
-def _check(found: Mapping[str, Any], wanted: Mapping[str, Any], threads: int | None, out: Path) -> None:
-    """Raises ``RunConflict`` when an arm means something else now, or stands in another environment."""
-    change = difference(found["threads"], threads, "threads")
-    for label, arm in wanted.items():
-        if change is None and label in found["arms"]:
-            change = difference(found["arms"][label], arm, "configuration")
-    if change is not None:
-        raise RunConflict(
-            f"The runs in {out} were begun with {change}; choose another folder with --out or delete it."
-        )
+def _check(found: Mapping[str, Any], wanted: Mapping[str, Any], out: Path) -> None:
+    """Raises ``RunConflict`` when the folder was begun with other settings; further arms may join."""
+    known = {label: arm for label, arm in wanted["arms"].items() if label in found["arms"]}
+    before = {label: found["arms"][label] for label in known}
+    pairs = [(found[name], wanted[name], name) for name in ("facts", "threads")]
+    for old, new, name in [*pairs, (before, known, "arms")]:
+        if (change := difference(old, new, name)) is not None:
+            raise RunConflict(
+                f"The runs in {out} were begun with {change}; choose another folder with --out or delete it."
+            )
 
 
 def _share(arms: Sequence[Arm], jobs: int) -> int | None:

@@ -53,8 +53,9 @@ def looks(curves: Sequence[Curves]) -> dict[str, Look]:
     seen: dict[str, int] = {}
     found = {}
     for arm in curves:
-        variant = seen.get(arm.agent, 0)
-        seen[arm.agent] = variant + 1
+        name = _name(arm.agent)
+        variant = seen.get(name, 0)
+        seen[name] = variant + 1
         found[arm.label] = Look(
             color_of(arm.agent), _DASHES[variant % len(_DASHES)], _MARKERS[variant % len(_MARKERS)]
         )
@@ -63,7 +64,13 @@ def looks(curves: Sequence[Curves]) -> dict[str, Look]:
 
 def color_of(agent: str) -> str:
     """Returns the color of an agent; those without one of their own get one by their name."""
-    return COLORS.get(agent) or _OTHERS[zlib.crc32(agent.encode()) % len(_OTHERS)]
+    name = _name(agent)
+    return COLORS.get(name) or _OTHERS[zlib.crc32(name.encode()) % len(_OTHERS)]
+
+
+def _name(agent: str) -> str:
+    """Returns an agent's name without options: ``margin:pool=all`` is a margin too."""
+    return agent.split(":", 1)[0]
 
 
 def draw(curves: Sequence[Curves], reference: str, title: str, path: Path) -> None:

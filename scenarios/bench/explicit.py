@@ -51,10 +51,11 @@ def coreset(view: SyntheticView) -> list[int]:
     """Picks the farthest unlabeled image again and again, over a matrix of all distances."""
     h = view.features().double().numpy()
     distances = np.linalg.norm(h[:, None] - h[None], axis=2)
-    covered, free, picks = list(view.labeled), list(view.unlabeled), []
+    covered, free = view.labeled.tolist(), view.unlabeled.tolist()
+    picks: list[int] = []
     for _ in range(view.query_size):
         nearest = distances[np.ix_(free, covered)].min(axis=1)
-        picks.append(int(free.pop(int(nearest.argmax()))))
+        picks.append(free.pop(int(nearest.argmax())))
         covered.append(picks[-1])
     return picks
 

@@ -44,8 +44,9 @@ class SyntheticView:
         self._targets = torch.randint(classes, (pool,), generator=random)
         self._features = torch.empty(pool, features)
         self._logits = torch.empty(pool, classes)
-        for rows in torch.arange(pool).split(_CHUNK):
-            noise = torch.randn(len(rows), features, generator=random)
+        for start in range(0, pool, _CHUNK):
+            rows = slice(start, min(start + _CHUNK, pool))
+            noise = torch.randn(rows.stop - start, features, generator=random)
             planted = torch.relu(centers[self._targets[rows]] + 1.5 * noise)
             self._features[rows] = planted
             self._logits[rows] = planted @ head.T

@@ -128,7 +128,7 @@ def _build(recipe: Recipe) -> nets.Classifier:
 def _ceiling(recipe: Recipe, where: Runtime, pixels: np.ndarray, labels: np.ndarray) -> Callable[[], int]:
     """Forward, backward and optimizer step on one batch that is ready on the device."""
     network = _build(recipe).to(where.device)
-    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network.to(memory_format=torch.channels_last)
     network.train()
     optimizer = make_optimizer(recipe, list(network.parameters()))
     images = ImageSet(torch.from_numpy(pixels).to(where.device), np.arange(len(pixels)), MEAN, STD)

@@ -18,7 +18,7 @@ from scenarios.bench import train as training
 @click.option("--threads", type=click.IntRange(1), help="CPU threads.  [default: all]")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def train(
-    backbone: str, batch_size: int, rounds: int, device: str, threads: int | None, as_json: bool
+    *, backbone: str, batch_size: int, rounds: int, device: str, threads: int | None, as_json: bool
 ) -> None:
     """Measure images trained per second, beside the ceiling of this machine and the loop that is usual."""
     with Console(stderr=True).status("Training in turns"):

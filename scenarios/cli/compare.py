@@ -55,12 +55,7 @@ def compare(
         arms=arms,
         seeds=seeds_of(seeds),
         out=out or Path("runs") / name,
+        facts={"environment": env, "settings": settings},
         views=(View("curve", "", tuple(labels), reference or "random"),),
     )
-    play(
-        comparison,
-        jobs=jobs,
-        threads=threads,
-        as_json=as_json,
-        facts={"environment": env, "settings": settings},
-    )
+    play(comparison, jobs=jobs, threads=threads, as_json=as_json)

@@ -16,9 +16,7 @@ from scenarios.tables import table
 from scenarios.watch import Watch
 
 
-def play(
-    comparison: Comparison, *, jobs: int, threads: int | None, as_json: bool, facts: dict[str, Any]
-) -> None:
+def play(comparison: Comparison, *, jobs: int, threads: int | None, as_json: bool) -> None:
     """Plays a comparison and prints its table and paths, or one JSON object.
 
     Ends the program with 1 when a run has failed.
@@ -28,13 +26,12 @@ def play(
         jobs: Processes.
         threads: Threads of each run; None leaves the choice to the comparison.
         as_json: Whether to print JSON.
-        facts: What the JSON object says beside the numbers.
     """
     names = {run.name: f"{run.arm.label} seed {run.seed}" for run in comparison.runs(threads, jobs)}
     with Watch(Console(stderr=True), names) as watch:
         outcome = comparisons.execute(comparison, jobs, threads, watch)
     if as_json:
-        click.echo(json.dumps(_as_json(comparison, outcome, facts), indent=2))
+        click.echo(json.dumps(_as_json(comparison, outcome), indent=2))
     else:
         _print(outcome, comparison.out)
     if outcome.failed:
@@ -46,9 +43,9 @@ def play(
         sys.exit(1)
 
 
-def _as_json(comparison: Comparison, outcome: Outcome, facts: dict[str, Any]) -> dict[str, Any]:
+def _as_json(comparison: Comparison, outcome: Outcome) -> dict[str, Any]:
     return {
-        **facts,
+        **comparison.facts,
         "seeds": list(comparison.seeds),
         "out": str(comparison.out),
         "curves": None if outcome.curves is None else str(outcome.curves),

@@ -36,19 +36,15 @@ def run(
     as_json: bool,
 ) -> None:
     """Run the experiment NAME; `alenv scenarios` lists them."""
-    found = scenario.build(name, **settings_of(pairs))
+    options = settings_of(pairs)
+    found = scenario.build(name, **options)
     grid = found.grid(size)
     comparison = Comparison(
         title=f"{found.title} ({size})",
         arms=prepare(grid.arms),
         seeds=seeds_of(seeds) if seeds else tuple(range(grid.seeds)),
         out=out or Path("runs") / slug("-".join([name, size, *sorted(pairs)])),
+        facts={"scenario": name, "size": size, "options": options},
         views=found.views,
     )
-    play(
-        comparison,
-        jobs=jobs,
-        threads=threads,
-        as_json=as_json,
-        facts={"scenario": name, "size": size, "claim": found.claim},
-    )
+    play(comparison, jobs=jobs, threads=threads, as_json=as_json)

@@ -123,7 +123,7 @@ def test_failed_runs_are_listed_and_do_not_stop_the_others(tmp_path: Path) -> No
     assert code == 1
     assert "random seed 0 failed: ZeroDivisionError: a bug in the fake" in err
     assert "random seed 1 failed" in err
-    assert "the same command tries failed runs again" in err
+    assert "the same command tries the failed runs again" in err
     assert "Traceback (" not in err
 
 

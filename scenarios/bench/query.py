@@ -1,0 +1,132 @@
+"""What a query costs: seconds and memory of each agent on a made-up pool, and whether it is exact."""
+
+from __future__ import annotations
+
+import gc
+import multiprocessing
+import sys
+import time
+from collections.abc import Sequence
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+import agents
+from agents.badge import gradient_distances, gradient_factors
+from alenv.errors import AlenvError
+from scenarios.bench import explicit
+from scenarios.bench.synthetic import SyntheticEnv, SyntheticView
+
+SMALL = {"pool": 400, "features": 32, "query_size": 40}
+
+
+def measure(
+    *, pool: int, features: int, classes: int, query_size: int, chosen: Sequence[str], threads: int | None
+) -> dict[str, Any]:
+    """Measures every agent in a fresh process of its own.
+
+    Args:
+        pool: N.
+        features: D.
+        classes: C.
+        query_size: B.
+        chosen: Agent spellings.
+        threads: CPU threads; None takes torch's default.
+
+    Returns:
+        JSON values: the setting, and per agent ``seconds``, ``extra_megabytes`` (peak resident memory beyond
+        what the pool takes) and ``exact`` (the same picks as the slow explicit version on a smaller pool; for
+        BADGE the same pick probabilities at each step; null where there is no explicit version).
+
+    Raises:
+        AlenvError: There is no such agent, or the pool is too small for the query.
+    """
+    if pool < 2 * query_size:
+        raise AlenvError(
+            f"A pool of {pool} is too small for a query of {query_size}; give at least twice as many."
+        )
+    for spelled in chosen:
+        agents.make(spelled)
+    size = {"pool": pool, "features": features, "classes": classes, "query_size": query_size}
+    context = multiprocessing.get_context("spawn")
+    results = {}
+    for spelled in chosen:
+        here, there = context.Pipe(duplex=False)
+        child = context.Process(target=_measure_one, args=(there, spelled, size, threads), daemon=True)
+        child.start()
+        there.close()
+        try:
+            results[spelled] = here.recv()
+        except EOFError:
+            child.join()
+            results[spelled] = {"error": f"its process ended with exit code {child.exitcode}"}
+        child.join()
+    used = threads or torch.get_num_threads()
+    return {**size, "threads": used, "torch": torch.__version__, "agents": results}
+
+
+def _measure_one(
+    connection: Connection[Any, Any], spelled: str, size: dict[str, int], threads: int | None
+) -> None:
+    """Sends the measurements of one agent."""
+    if threads is not None:
+        torch.set_num_threads(threads)
+    try:
+        exact = is_exact(spelled, size["classes"])  # warms the libraries up, too
+        view = SyntheticView(**size)
+        agent = agents.make(spelled)
+        agent.reset(SyntheticEnv(view), seed=0)  # type: ignore[arg-type]
+        gc.collect()
+        before = _resident_now()
+        start = time.perf_counter()
+        picks = agent.act(None)
+        seconds = time.perf_counter() - start
+        extra = max(0.0, _resident_peak() - before)
+        if len(np.unique(picks)) != view.query_size:
+            raise AlenvError(f"{spelled} returned {len(np.unique(picks))} distinct images.")
+    except AlenvError as error:
+        connection.send({"error": str(error)})
+        return
+    connection.send({"seconds": round(seconds, 3), "extra_megabytes": round(extra, 1), "exact": exact})
+
+
+def is_exact(spelled: str, classes: int) -> bool | None:
+    """Compares an agent with its explicit version on a small pool; None where there is none."""
+    view = SyntheticView(**SMALL, classes=classes)
+    agent = agents.make(spelled)
+    agent.reset(SyntheticEnv(view), seed=0)  # type: ignore[arg-type]
+    picks = [int(index) for index in agent.act(None)]
+    if spelled == "badge":
+        _, distances = gradient_distances(
+            gradient_factors(view.logits(view.unlabeled)), view.features(view.unlabeled)
+        )
+        positions = [int(position) for position in np.searchsorted(view.unlabeled, picks)]
+        return explicit.same_probabilities(distances, explicit.gradient_embeddings(view), positions)
+    return picks == explicit.PICKS[spelled](view) if spelled in explicit.PICKS else None
+
+
+def _resident_now() -> float:
+    """Returns the resident memory in MB and, where the system can, forgets the peak so far."""
+    if not sys.platform.startswith("linux"):
+        return _resident_peak()
+    Path("/proc/self/clear_refs").write_text("5")  # sets VmHWM back to VmRSS
+    return _status("VmRSS")
+
+
+def _resident_peak() -> float:
+    """Returns the largest resident memory in MB."""
+    if sys.platform.startswith("linux"):
+        return _status("VmHWM")
+    import resource  # noqa: PLC0415  (there is none on Windows)
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6  # bytes on macOS
+
+
+def _status(field: str) -> float:
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith(f"{field}:"):
+            return int(line.split()[1]) * 1024 / 1e6
+    raise AlenvError(f"/proc/self/status has no {field}; memory cannot be measured on this system.")
