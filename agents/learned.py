@@ -192,7 +192,7 @@ def _rebuilt(config: dict[str, Any]) -> BasePolicy:
         )
     if config["observation_size"] != STATS_SIZE:
         raise CorruptRun(
-            f"The policy reads {config['observation_size']} numbers and stats has {STATS_SIZE}; train it again."
+            f"The policy reads {config['observation_size']} numbers, stats has {STATS_SIZE}; train it again."
         )
     options = {name: config["policy"][name] for name in KEPT_OPTIONS if name in config["policy"]}
     if "activation_fn" in options:
