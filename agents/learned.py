@@ -24,8 +24,8 @@ from agents.base import Agent, Indices
 from agents.spelling import POLICY, POLICY_CONFIG
 from agents.strategies import strategy
 from agents.wrappers import Strategies
+from alenv import STATS_SIZE
 from alenv.errors import AlenvError, CorruptRun, RunConflict, StorageError, UnknownName, unknown
-from alenv.observation import STATS_SIZE
 
 FORMAT = 1
 WEIGHTS = "weights.pt"

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from agents.base import Strategy
 from agents.strategies import strategy
+from alenv import STATS_SIZE
 from alenv.errors import InvalidQuery, UnknownName
-from alenv.observation import STATS_SIZE
 from alenv.seeding import Purpose, torch_stream
 
 Stats = NDArray[np.float32]

@@ -13,6 +13,7 @@ from alenv.registration import environment_id, register_all
 
 if TYPE_CHECKING:
     from alenv.env import ActiveLearningEnv
+    from alenv.observation import STATS_SIZE
     from alenv.spaces import Query
     from alenv.training.objectives import names as objectives
     from alenv.view import View
@@ -23,6 +24,7 @@ ENVIRONMENTS = register_all()  # id -> (dataset, recipe)
 
 __all__ = [
     "ENVIRONMENTS",
+    "STATS_SIZE",
     "ActiveLearningEnv",
     "Protocol",
     "Query",
@@ -39,6 +41,7 @@ def __getattr__(name: str) -> Any:
 
     places = {
         "ActiveLearningEnv": ("alenv.env", "ActiveLearningEnv"),
+        "STATS_SIZE": ("alenv.observation", "STATS_SIZE"),
         "View": ("alenv.view", "View"),
         "Query": ("alenv.spaces", "Query"),
         "objectives": ("alenv.training.objectives", "names"),

@@ -1,0 +1,66 @@
+"""Agents as text."""
+
+from __future__ import annotations
+
+import pytest
+
+import agents
+from agents.spelling import Spelling, parse
+from alenv.errors import UnknownName
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("margin", Spelling(("margin",))),
+        ("margin:pool=all", Spelling(("margin",), {"pool": "all"})),
+        ("coreset+margin:factor=5:pool=all", Spelling(("coreset", "margin"), {"factor": 5, "pool": "all"})),
+        ("ll4al@joint=loss_prediction", Spelling(("ll4al",), {}, {"joint": "loss_prediction"})),
+        (
+            "margin:pool=all@dropout=0.5@augment=false@width=null@lr=1e-3@backbone=vgg16",
+            Spelling(
+                ("margin",),
+                {"pool": "all"},
+                {"dropout": 0.5, "augment": False, "width": None, "lr": 1e-3, "backbone": "vgg16"},
+            ),
+        ),
+        ("a@x=NaN@y=Infinity@z=[1]", Spelling(("a",), {}, {"x": "NaN", "y": "Infinity", "z": "[1]"})),
+        ("a@x=1=2", Spelling(("a",), {}, {"x": "1=2"})),
+        ("policy=runs/a:b+c", Spelling(("policy",), {"path": "runs/a:b+c"})),
+        ("policy=p@validation=100", Spelling(("policy",), {"path": "p"}, {"validation": 100})),
+    ],
+)
+def test_parsing(text, expected):
+    assert parse(text) == expected
+
+
+@pytest.mark.parametrize(
+    "text", ["", "+margin", "a+b+c", "margin:pool", "margin:=all", "margin@joint", "a:x=1:x=2", "margin:"]
+)
+def test_what_cannot_be_read_is_refused(text):
+    with pytest.raises(UnknownName, match="cannot be read"):
+        parse(text)
+
+
+def test_making_by_text_and_by_keyword():
+    assert agents.make("margin").pool == "candidates"
+    assert agents.make("margin:pool=all").pool == agents.make("margin", pool="all").pool == "all"
+    assert agents.make("margin:pool=all", pool="candidates").pool == "candidates"
+    assert agents.make("coreset").pool == agents.make("badge").pool == agents.make("kmeans").pool == "all"
+    assert agents.make("ll4al@joint=loss_prediction").pool == "candidates"
+    assert agents.make("coreset+margin:factor=5").factor == 5
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("margn", "did you mean 'margin'"),
+        ("coreset+margn", "did you mean 'margin'"),
+        ("margin:pol=all", "did you mean 'pool'"),
+        ("margin:pool=al", "did you mean 'all'"),
+        ("coreset+margin:by=badge", "no options"),
+    ],
+)
+def test_unknown_names_point_to_the_nearest(text, message):
+    with pytest.raises(UnknownName, match=message):
+        agents.make(text)

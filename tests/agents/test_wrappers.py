@@ -1,0 +1,119 @@
+"""The environment in which a policy chooses among strategies."""
+
+from __future__ import annotations
+
+import warnings
+
+import gymnasium as gym
+import numpy as np
+import pytest
+from gymnasium.utils.env_checker import check_env
+from gymnasium.vector import AsyncVectorEnv, SyncVectorEnv
+from stable_baselines3.common.env_checker import check_env as check_env_sb3
+from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv
+
+import agents
+import alenv
+from agents.wrappers import Strategies
+from alenv.errors import InvalidQuery, MissingHead, NotReset, UnknownName
+
+NAMES = ["random", "margin", "coreset+margin"]
+
+
+def make(names=NAMES, env_id="ALDigitsRidge-v0", **options):
+    options = {"query_size": 10, "budget": 30, "observe": "progress", **options}
+    return agents.ChooseStrategy(gym.make(env_id, **options), names)
+
+
+def test_both_checkers():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        check_env(make(), skip_render_check=True)
+        check_env_sb3(make(), skip_render_check=True)
+
+
+def test_it_can_be_made_again_from_its_spec():
+    again = gym.make(make().spec)
+    assert again.action_space == make().action_space
+    assert isinstance(again.unwrapped, alenv.ActiveLearningEnv)
+
+
+def test_observations_are_the_views_stats_and_the_query_is_the_strategy_s():
+    env = make()
+    observation, _ = env.reset(seed=0)
+    for name in NAMES:
+        view = env.unwrapped.view
+        assert env.observation_space.contains(observation)
+        np.testing.assert_array_equal(observation, view.observation("stats"))
+        scores = view.logits(view.candidates)
+        expected = view.candidates[agents.best(agents.strategies.uncertainty.margin(scores), 10, None).numpy()] \
+            if name == "margin" else None  # fmt: skip
+        observation, _, _, _, info = env.step(NAMES.index(name))
+        assert info["replaced"] == 0
+        if expected is not None:
+            assert set(info["query"]) == set(expected)
+
+
+def test_choosing_random_differs_from_choosing_margin_and_repeats():
+    queries = []
+    for choice in (0, 1, 0):
+        env = make()
+        env.reset(seed=0)
+        queries.append(env.step(choice)[4]["query"].tolist())
+    assert queries[0] == queries[2] != queries[1]
+
+
+@pytest.mark.parametrize("action", [3, -1, 1.5, "margin"])
+def test_a_choice_out_of_range_changes_nothing(action):
+    env = make()
+    env.reset(seed=0)
+    with pytest.raises(InvalidQuery, match="0 to 2"):
+        env.step(action)
+    assert env.unwrapped.view.cycle == 0
+
+
+def test_what_cannot_be_chosen_from():
+    with pytest.raises(UnknownName, match="at least one"):
+        make([])
+    with pytest.raises(UnknownName, match="did you mean 'margin'"):
+        make(["margn"])
+    with pytest.raises(UnknownName, match="no agent 'policy'"):
+        make(["policy=runs/a"])
+    with pytest.raises(MissingHead, match="loss"):
+        make(["ll4al"], "ALDigits-v0", epochs=1).reset(seed=0)
+    with pytest.raises(NotReset):
+        agents.ChooseStrategy(gym.make("ALDigitsRidge-v0", disable_env_checker=True).unwrapped).step(0)
+
+
+def test_spaces_compare_their_names():
+    assert Strategies(["random", "margin"]) == Strategies(["random", "margin"])
+    assert Strategies(["random", "margin"]) != Strategies(["margin", "random"])
+    assert Strategies(["random"]) != gym.spaces.Discrete(1)
+    assert "margin" in repr(Strategies(["margin"]))
+
+
+@pytest.mark.parametrize("vector", [SyncVectorEnv, AsyncVectorEnv])
+def test_gymnasium_vector_environments(vector):
+    envs = vector([make, make])
+    try:
+        observations, _ = envs.reset(seed=[1, 1])
+        assert observations.shape == (2, alenv.STATS_SIZE)
+        np.testing.assert_array_equal(observations[0], observations[1])
+        observations, rewards, *_ = envs.step(np.array([1, 1]))
+        assert rewards[0] == rewards[1]
+        np.testing.assert_array_equal(observations[0], observations[1])
+    finally:
+        envs.close()
+
+
+@pytest.mark.parametrize("vector", [DummyVecEnv, SubprocVecEnv])
+def test_stable_baselines_vector_environments(vector):
+    envs = vector([make, make])
+    try:
+        assert envs.action_space.names == tuple(NAMES)
+        assert envs.reset().shape == (2, alenv.STATS_SIZE)
+        observations, rewards, *_ = envs.step(np.array([0, 1]))
+        assert observations.shape == (2, alenv.STATS_SIZE)
+        assert rewards.shape == (2,)
+    finally:
+        envs.close()
