@@ -139,19 +139,29 @@ def _common(arm: Curves, base: Curves) -> tuple[np.ndarray, np.ndarray]:
 def _draw_curves(axes: Axes, curves: Sequence[Curves], style: dict[str, Look]) -> None:
     _prepare(axes, "test accuracy (%)", "Learning curves")
     ends = [_draw_line(axes, arm.labeled, 100 * arm.accuracy, style[arm.label], arm.label) for arm in curves]
+    _scale(axes, [100 * arm.accuracy for arm in curves])
     _label_ends(axes, ends)
 
 
 def _draw_differences(axes: Axes, compared: Sequence[Curves], base: Curves, style: dict[str, Look]) -> None:
     _prepare(axes, "difference (percentage points)", f"Paired difference to {base.label}")
     axes.axhline(0, color=style[base.label].color, linewidth=1.2, zorder=1)
-    ends = []
+    ends, drawn = [], []
     for arm in compared:
         labeled, gains = _common(arm, base)
+        drawn.append(gains)
         ends.append(_draw_line(axes, labeled, gains, style[arm.label], arm.label))
+    _scale(axes, drawn)
     if not any(arm.labeled[-1] < base.labeled[-1] for arm in compared):
         ends.append((float(base.labeled[-1]), 0.0, base.label, style[base.label].color))
     _label_ends(axes, ends)
+
+
+def _scale(axes: Axes, drawn: Sequence[np.ndarray]) -> None:
+    """Shows every seed's value; a band may leave the picture, since that of two seeds is absurdly wide."""
+    low, high = min(float(values.min()) for values in drawn), max(float(values.max()) for values in drawn)
+    room = 0.06 * (high - low) or 1.0
+    axes.set_ylim(low - room, high + room)
 
 
 def _prepare(axes: Axes, unit: str, heading: str) -> None:
@@ -163,7 +173,7 @@ def _prepare(axes: Axes, unit: str, heading: str) -> None:
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set_color("#aaaaaa")
     axes.tick_params(colors=SOFT, labelsize=9, length=3)
-    axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+    axes.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 2.5, 5, 10]))
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
 
 

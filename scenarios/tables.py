@@ -29,7 +29,7 @@ def table(arms: Sequence[ArmSummary], reference: str, title: str = "") -> Group:
     result.add_column("agent")
     for heading in ("labels", "accuracy (%)\nmean ± sd", "area\n(%)"):
         result.add_column(heading, justify="right", no_wrap=True)
-    result.add_column(f"area - {reference}\n[95 % interval]", justify="right", no_wrap=True)
+    result.add_column("difference\n[95 % interval]", justify="right", no_wrap=True)
     result.add_column("seeds", justify="right", no_wrap=True)
     for arm in arms:
         result.add_row(
@@ -40,7 +40,9 @@ def table(arms: Sequence[ArmSummary], reference: str, title: str = "") -> Group:
             _difference(arm.gain),
             str(arm.seeds),
         )
-    return Group(result, *(remark for arm in arms if (remark := _remark(arm, reference)) is not None))
+    remarks = [Text(f"difference: of the area under the curve to that of {reference}, paired by seed")]
+    remarks += [remark for arm in arms if (remark := _remark(arm, reference)) is not None]
+    return Group(result, *remarks)
 
 
 def _number(value: float) -> str:
@@ -64,5 +66,6 @@ def _remark(arm: ArmSummary, reference: str) -> Text | None:
         return Text(f"{arm.label} and {reference}: the same area for every seed.")
     if arm.more_seeds is None:
         return Text(f"{arm.label} and {reference}: undecided; give at least 2 seeds.")
-    more = f"about {arm.more_seeds:,} more" if arm.more_seeds else "a few more"
-    return Text(f"{arm.label} and {reference}: undecided; {more} seeds needed.")
+    more = f"about {arm.more_seeds:,}" if arm.more_seeds else "a few"
+    noun = "seed is" if arm.more_seeds == 1 else "seeds are"
+    return Text(f"{arm.label} and {reference}: undecided; {more} more {noun} needed.")
