@@ -193,6 +193,7 @@ def _draw_line(
         linewidth=1.8,
         marker=look.marker,
         markersize=3.5,
+        clip_on=False,  # the last marker sits on the edge
     )
     return float(labeled[-1]), float(mean[-1]), label, look.color
 

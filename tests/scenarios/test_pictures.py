@@ -1,0 +1,129 @@
+"""Pictures, tables and the numbers that both show."""
+
+from __future__ import annotations
+
+import json
+import math
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+from rich.console import Console
+
+from alenv.errors import UnknownName
+from scenarios import pictures, stats
+from scenarios.results import Curves, long_csv
+from scenarios.summary import choose_reference, summarize
+from scenarios.tables import table
+
+
+def arm(label: str, gain: float, seeds: int = 5, cycles: int = 4, agent: str | None = None) -> Curves:
+    rng = np.random.default_rng(0)
+    labeled = np.arange(1, cycles + 2) * 100
+    accuracy = 0.5 + 0.05 * np.arange(cycles + 1) + rng.normal(0, 0.01, (seeds, 1)) + 0 * labeled
+    noise = np.random.default_rng(len(label)).normal(0, 0.002, (seeds, cycles + 1))
+    return Curves(
+        label, agent or label, tuple(range(seeds)), labeled, accuracy + (gain + noise) * (labeled > 100)
+    )
+
+
+def shown(curves: list[Curves], reference: str) -> str:
+    console = Console(width=80, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
+    with console.file:
+        console.print(table(summarize(curves, reference), reference))
+    return console.export_text()
+
+
+def test_summary_numbers() -> None:
+    base, better = arm("random", 0.0), arm("margin", 0.02)
+    _, found = summarize([base, better], "random")
+    areas = 100 * better.accuracy[:, 1:].mean(axis=1)
+    gains = areas - 100 * base.accuracy[:, 1:].mean(axis=1)
+    assert found.gain == stats.paired(areas, areas - gains)
+    assert found.mean == pytest.approx(100 * better.accuracy[:, -1].mean())
+    assert found.labels == 500
+    assert found.improvement == 1.0
+    assert found.efficiency is not None
+    assert found.efficiency > 1
+    assert "null" not in json.dumps(found.as_json())
+
+
+def test_only_shared_seeds_are_paired() -> None:
+    base, other = arm("random", 0.0), arm("margin", 0.02)
+    late = Curves("margin", "margin", (3, 4, 5), other.labeled, other.accuracy[[3, 4, 0]])
+    found = summarize([base, late], "random")[1]
+    assert found.gain is not None
+    assert found.gain.seeds == 2
+    assert found.gain.mean == pytest.approx(100 * (other.accuracy - base.accuracy)[3:5, 1:].mean())
+    alone = Curves("margin", "margin", (7,), other.labeled, other.accuracy[:1])
+    assert summarize([base, alone], "random")[1].gain is None
+
+
+def test_table_fits_80_columns_and_says_what_is_undecided() -> None:
+    text = shown([arm("random", 0.0), arm("coreset + loss module", 0.02), arm("badge", 0.0002)], "random")
+    assert max(len(line) for line in text.splitlines()) <= 80
+    assert "coreset + loss module and random" not in text
+    assert "badge and random: undecided; about" in text.replace("\n", " ")
+
+
+def test_table_without_queries_and_with_one_seed() -> None:
+    assert "-" in shown([arm("random", 0.0, seeds=1, cycles=0)], "random")
+    assert "one seed" in shown([arm("random", 0.0, seeds=1), arm("badge", 0.1, seeds=1)], "random")
+
+
+def test_reference_is_random_else_the_first() -> None:
+    curves = [arm("margin", 0.0), arm("random", 0.0)]
+    assert choose_reference(curves, None) == "random"
+    assert choose_reference(curves[:1], None) == "margin"
+    with pytest.raises(UnknownName, match="did you mean 'random'"):
+        choose_reference(curves, "randm")
+
+
+def test_long_csv_reads_back_exactly() -> None:
+    curves = [arm("random", 0.0, seeds=2)]
+    lines = long_csv(curves).splitlines()[1:]
+    assert [float(line.split(",")[-1]) for line in lines] == curves[0].accuracy.ravel().tolist()
+
+
+@pytest.mark.parametrize("seeds", [1, 2, 5])
+@pytest.mark.parametrize("cycles", [0, 4])
+def test_every_shape_of_comparison_is_drawn(tmp_path: Path, seeds: int, cycles: int) -> None:
+    curves = [arm(label, 0.01 * i, seeds, cycles) for i, label in enumerate(("random", "margin", "badge"))]
+    for shown_arms in (curves[:1], curves):
+        pictures.draw(shown_arms, "random", "A title", tmp_path / "curve.png")
+        image = np.asarray(Image.open(tmp_path / "curve.png").convert("RGB"))
+        assert image.shape[0] == 780
+        for other in shown_arms:
+            color = tuple(int(pictures.color_of(other.agent)[i : i + 2], 16) for i in (1, 3, 5))
+            assert (image == color).all(axis=2).any(), other.label
+
+
+def test_an_agent_keeps_its_color_and_its_arms_differ() -> None:
+    curves = [arm("random", 0), arm("x", 0, agent="margin:pool=all"), arm("y", 0, agent="margin")]
+    looks = pictures.looks(curves)
+    assert looks["x"].color == looks["y"].color == pictures.COLORS["margin"]
+    assert looks["x"].dash != looks["y"].dash
+    assert pictures.color_of("something_new") == pictures.color_of("something_new:a=1")
+
+
+@given(st.lists(st.floats(0, 10), min_size=1, max_size=8))
+def test_labels_never_overlap(values: list[float]) -> None:
+    places = pictures.spread_apart(sorted(values), 1.0, 0.0, 10.0)
+    assert all(b - a >= 1.0 - 1e-9 for a, b in pairwise(places))
+    assert places[0] >= 0
+    assert places[-1] <= 10 + 1e-9
+
+
+def test_labels_that_are_apart_stay() -> None:
+    assert pictures.spread_apart([1.0, 5.0, 9.0], 1.0, 0.0, 10.0) == [1.0, 5.0, 9.0]
+    assert pictures.spread_apart([5.0, 5.0], 1.0, 0.0, 10.0) == pytest.approx([4.5, 5.5])
+
+
+def test_nan_is_never_json() -> None:
+    (found,) = summarize([arm("random", 0.0, seeds=1, cycles=0)], "random")
+    assert math.isnan(found.sd)
+    assert found.as_json()["accuracy_sd"] is None
