@@ -104,12 +104,14 @@ def _add_images(source: Source, place: Path, writer: Writer) -> Description:
     folders = splits["train"].class_names
     label_of = _labels_of_folders(source, folders, place)
     unreadable: dict[str, str] = {}
-    for (name, split), count in zip(splits.items(), source.counts, strict=True):
-        if len(split.files) != count:
-            warnings.warn(
-                f"{place / name} holds {len(split.files)} images, the official {source.name} has {count}.",
-                stacklevel=2,
-            )
+    counts = tuple(len(split.files) for split in splits.values())
+    if counts != source.counts:
+        warnings.warn(
+            f"{place} holds {counts[0]} train and {counts[1]} test images; the official {source.name} has "
+            f"{source.counts[0]} and {source.counts[1]}.",
+            stacklevel=2,
+        )
+    for name, split in splits.items():
         relabeled = replace(split, labels=label_of[split.labels])
         title = f"Reading {name} images"
         blocks = decode_all(place, relabeled, source.image_shape, unreadable, title)
