@@ -29,6 +29,7 @@ from alenv.view import Learner, Validation, View, check_embedding
 
 Indices = NDArray[np.int64]
 STATE_VERSION = 1
+FOLDER_OPTIONS = ("root", "image_size", "on_corrupt", "test_share", "split_seed")
 
 
 class ActiveLearningEnv(gym.Env[Any, Any]):
@@ -102,7 +103,7 @@ class ActiveLearningEnv(gym.Env[Any, Any]):
         self.runtime = runtime.resolve(
             options.device, self.recipe.precision, options.threads, options.default_device
         )
-        folder = {"root": options.root, "image_size": options.image_size, "on_corrupt": options.on_corrupt}
+        folder = {name: getattr(options, name) for name in FOLDER_OPTIONS}
         loaded = data.load(dataset, **(folder if dataset == "image_folder" else {}))
         self.class_names, self.dataset_checksum = loaded.class_names, loaded.checksum
         self.dataset_source, self.test_size = loaded.source, len(loaded.test_labels)

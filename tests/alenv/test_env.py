@@ -1,0 +1,514 @@
+"""The environment's contract: spaces, rewards, seeds, errors, state, peeking."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pytest
+import torch
+from gymnasium.utils.env_checker import check_env
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from stable_baselines3.common.env_checker import check_env as sb3_check_env
+
+from alenv import errors
+
+QUICK: dict[str, Any] = {"epochs": 1, "width": 8, "initial_size": 10, "query_size": 5, "budget": 15}
+RIDGE: dict[str, Any] = {"initial_size": 10, "query_size": 5, "budget": 15}
+
+
+def make(name: str = "ALDigits-v0", **kwargs: Any) -> gym.Env[Any, Any]:
+    return gym.make(name, **{**(RIDGE if "Ridge" in name else QUICK), **kwargs})
+
+
+def play(env: gym.Env[Any, Any], seed: int = 0) -> list[Any]:
+    env.action_space.seed(seed)
+    trace: list[Any] = [env.reset(seed=seed)]
+    over = False
+    while not over:
+        trace.append(env.step(env.action_space.sample()))
+        over = trace[-1][2]
+    return trace
+
+
+def assert_equal(a: Any, b: Any) -> None:
+    if isinstance(a, dict):
+        assert a.keys() == b.keys()
+        for name in a:
+            assert_equal(a[name], b[name])
+    elif isinstance(a, (tuple, list)):
+        assert len(a) == len(b)
+        for x, y in zip(a, b, strict=True):
+            assert_equal(x, y)
+    else:
+        np.testing.assert_array_equal(np.asarray(a), np.asarray(b))
+
+
+def weights(env: gym.Env[Any, Any]) -> Any:
+    return env.unwrapped.get_state()["learner"]  # type: ignore[attr-defined]
+
+
+# ---- the checkers -----------------------------------------------------------------------------------------------
+
+HEAVY = {"epochs": 1, "initial_size": 6, "query_size": 3, "budget": 6, "backbone": "convnet", "width": 8}
+
+
+def checked_ids(folder: Path) -> list[tuple[str, dict[str, Any]]]:
+    return [
+        ("ALDigits-v0", QUICK),
+        ("ALDigits-v0", {**QUICK, "observe": "stats"}),
+        ("ALDigits-v0", {**QUICK, "joint": "loss_prediction"}),
+        ("ALDigitsRidge-v0", RIDGE),
+        ("ALCifar10-v0", HEAVY | {"backbone": "resnet18"}),
+        ("ALFashionMnist-v0", HEAVY),
+        ("ALCifar10Fast-v0", HEAVY),
+        ("ALImageFolder-v0", {**HEAVY, "root": str(folder), "image_size": 12}),
+    ]
+
+
+@pytest.mark.parametrize("number", range(8))
+def test_both_checkers_pass(number: int, image_folder: Path, fixture_sets: None) -> None:
+    name, kwargs = checked_ids(image_folder)[number]
+    env = gym.make(name, **kwargs)
+    check_env(env.unwrapped)
+    with warnings.catch_warnings():
+        # SB3 advises a custom extractor for 2-D keys; every other warning is an error.
+        warnings.filterwarnings("ignore", message=".*unconventional shape.*")
+        sb3_check_env(env.unwrapped, skip_render_check=False)
+
+
+@pytest.mark.parametrize("vector", [gym.vector.SyncVectorEnv, gym.vector.AsyncVectorEnv])
+def test_vector_environments_give_the_single_environments_numbers(vector: Any) -> None:
+    single = [play(make(observe="stats"), seed) for seed in (3, 4)]
+    envs = vector([lambda: make(observe="stats")] * 2)  # after training in the parent: forked workers must not hang
+    observations, _ = envs.reset(seed=[3, 4])
+    for lane in range(2):
+        assert_equal(observations[lane], single[lane][0][0])
+    for cycle in range(1, 4):
+        queries = np.stack([single[lane][cycle][4]["query"] for lane in range(2)])
+        observations, rewards, over, _, _ = envs.step(queries)
+        for lane in range(2):
+            assert_equal(observations[lane], single[lane][cycle][0])
+            assert rewards[lane] == single[lane][cycle][1]
+            assert over[lane] == single[lane][cycle][2]
+    envs.close()
+
+
+@pytest.mark.parametrize("observe", ["candidates", "stats", "progress"])
+@pytest.mark.parametrize("joint", [None, "loss_prediction"])
+def test_observations_lie_in_their_space_and_share_no_memory(observe: str, joint: str | None) -> None:
+    env = make(observe=observe, joint=joint)
+    trace = [env.reset(seed=0), *(step for step in play(env)[1:])]
+    for step in trace:
+        assert env.observation_space.contains(step[0])
+    if observe == "candidates":
+        view = env.unwrapped.view  # type: ignore[attr-defined]
+        last = trace[-1][0]
+        np.testing.assert_array_equal(last["indices"], view.candidates)
+        np.testing.assert_allclose(np.linalg.norm(last["features"], axis=1), 1, atol=1e-5)
+        np.testing.assert_array_equal(last["probabilities"], view.probabilities(view.candidates).numpy())
+        assert ("predicted_loss" in last) == (joint is not None)
+        last["indices"][:] = -1
+        assert (view.candidates >= 0).all()
+
+
+# ---- seeds and bits -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["ALDigits-v0", "ALDigitsRidge-v0"])
+def test_one_seed_gives_the_same_bytes(name: str) -> None:
+    first, second = make(name), make(name)
+    assert_equal(play(first, 5), play(second, 5))
+    assert_equal(weights(first), weights(second))
+    assert not np.array_equal(play(first, 6)[0][0]["indices"], play(second, 5)[0][0]["indices"])
+
+
+def test_no_global_random_state_is_read_or_changed() -> None:
+    torch.manual_seed(1)
+    np.random.seed(1)  # noqa: NPY002
+    before = torch.get_rng_state().clone(), np.random.get_state()[1].copy()  # noqa: NPY002
+    first = play(make(dropout=0.3, joint="loss_prediction"))
+    assert torch.equal(torch.get_rng_state(), before[0])
+    np.testing.assert_array_equal(np.random.get_state()[1], before[1])  # noqa: NPY002
+    torch.manual_seed(2)
+    assert_equal(first, play(make(dropout=0.3, joint="loss_prediction")))
+
+
+def test_arms_with_one_seed_share_initial_set_and_weights() -> None:
+    plain, joint = make(observe="progress"), make(observe="progress", joint="loss_prediction")
+    plain.reset(seed=1)
+    joint.reset(seed=1)
+    np.testing.assert_array_equal(plain.unwrapped.view.labeled, joint.unwrapped.view.labeled)  # type: ignore[attr-defined]
+    np.testing.assert_array_equal(plain.unwrapped.view.candidates, joint.unwrapped.view.candidates)  # type: ignore[attr-defined]
+    a, b = make(initial_size=0, joint=None), make(initial_size=0, joint="loss_prediction")
+    a.reset(seed=1)
+    b.reset(seed=1)
+    assert_equal(weights(a)["classifier"], weights(b)["classifier"])
+
+
+def test_resetting_without_a_seed_starts_another_episode() -> None:
+    env = make(observe="progress")
+    env.reset(seed=0)
+    first = np.array(env.unwrapped.view.labeled)  # type: ignore[attr-defined]
+    env.reset()
+    assert not np.array_equal(first, env.unwrapped.view.labeled)  # type: ignore[attr-defined]
+
+
+# ---- queries --------------------------------------------------------------------------------------------------------
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_labeled_and_unlabeled_always_partition_the_pool(data: st.DataObject) -> None:
+    env = make("ALDigitsRidge-v0", observe="progress", initial_size=0, query_size=7, budget=28)
+    _, info = env.reset(seed=data.draw(st.integers(0, 3)))
+    size = len(env.unwrapped.rows)  # type: ignore[attr-defined]
+    over = False
+    while not over:
+        query = np.array(data.draw(st.lists(st.integers(0, 12), min_size=7, max_size=7)), dtype=np.int64)
+        labeled = set(env.unwrapped.view.labeled.tolist())  # type: ignore[attr-defined]
+        legal = {int(i) for i in query} - labeled
+        _, _, over, _, info = env.step(query)
+        view = env.unwrapped.view  # type: ignore[attr-defined]
+        assert legal <= set(info["query"].tolist())
+        assert info["replaced"] == 7 - len(legal)
+        assert len(set(info["query"].tolist()) | labeled) == len(labeled) + 7
+        assert sorted([*view.labeled, *view.unlabeled]) == list(range(size))
+        assert info["labeled_count"] == len(view.labeled) == info["class_counts"].sum()
+
+
+BAD_QUERIES = [
+    (np.zeros((4,), np.int64), "shape"),
+    (np.zeros((5, 1), np.int64), "shape"),
+    (3, "shape"),
+    (np.zeros(5, np.float32), "dtype"),
+    (np.full(5, np.nan), "dtype"),
+    (np.ones(5, bool), "dtype"),
+    (np.array(list("abcde")), "dtype"),
+    (np.array([0, 1, 2, 3, -1]), "-1"),
+    (np.array([0, 1, 2, 3, 10**6]), "1000000"),
+]
+
+
+@pytest.mark.parametrize(("query", "words"), BAD_QUERIES)
+def test_a_query_outside_the_space_is_refused_and_changes_nothing(query: Any, words: str) -> None:
+    env = make("ALDigitsRidge-v0").unwrapped
+    env.reset(seed=0)
+    before = env.get_state()  # type: ignore[attr-defined]
+    with pytest.raises(errors.InvalidQuery, match=words):
+        env.step(query)
+    assert_equal(env.get_state(), before)  # type: ignore[attr-defined]
+
+
+def test_labeled_and_repeated_indices_are_refused_on_request() -> None:
+    env = make("ALDigitsRidge-v0", on_invalid="raise").unwrapped
+    env.reset(seed=0)
+    view = env.view  # type: ignore[attr-defined]
+    free, before = view.unlabeled[:5].copy(), env.get_state()  # type: ignore[attr-defined]
+    for position, words in ((view.labeled[0], "labeled already"), (free[1], "twice")):
+        query = free.copy()
+        query[0] = position
+        with pytest.raises(errors.InvalidQuery, match=words):
+            env.step(query)
+    assert_equal(env.get_state(), before)  # type: ignore[attr-defined]
+    given = free.copy()
+    _, _, _, _, info = env.step(free)
+    np.testing.assert_array_equal(info["query"], given)
+    assert info["replaced"] == 0
+
+
+def test_the_callers_array_is_not_changed_by_replacement() -> None:
+    env = make("ALDigitsRidge-v0")
+    env.reset(seed=0)
+    query = np.zeros(5, np.int64)
+    _, _, _, _, info = env.step(query)
+    assert (query == 0).all()
+    assert info["replaced"] in (4, 5)
+
+
+def test_a_sampled_action_is_exactly_the_random_strategy() -> None:
+    """Replacing labeled indices of a uniform sample keeps every unlabeled index equally likely."""
+    env = make("ALDigitsRidge-v0", initial_size=1000, query_size=50, budget=50, observe="progress").unwrapped
+    env.action_space.seed(0)
+    counts = np.zeros(len(env.rows))  # type: ignore[attr-defined]
+    env.reset(seed=0)
+    state = env.get_state()  # type: ignore[attr-defined]
+    for seed in range(400):
+        env.reset(options={"state": {**state, "episode": {**state["episode"], "key": seed}}})
+        counts[env.step(env.action_space.sample())[4]["query"]] += 1
+    free = np.setdiff1d(np.arange(len(counts)), state["episode"]["labeled"].numpy())
+    assert counts.sum() == counts[free].sum() == 400 * 50
+    expected = 400 * 50 / len(free)
+    chi_square = ((counts[free] - expected) ** 2 / expected).sum()
+    assert chi_square < len(free) + 5 * np.sqrt(2 * len(free))  # five standard deviations
+
+
+# ---- rewards --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("validation", [0, 100])
+def test_rewards_are_what_they_say(validation: int) -> None:
+    traces = {
+        kind: play(make("ALDigitsRidge-v0", reward=kind, validation=validation))
+        for kind in ("accuracy", "gain", "auc_gain")
+    }
+    name = "validation_accuracy" if validation else "test_accuracy"
+    first = traces["accuracy"][0][1][name]
+    accuracy = [step[4][name] for step in traces["accuracy"][1:]]
+    assert len(set(accuracy)) > 1
+    assert [step[1] for step in traces["accuracy"][1:]] == accuracy
+    gains = [step[1] for step in traces["gain"][1:]]
+    np.testing.assert_allclose(gains, np.diff([first, *accuracy]), atol=1e-12)
+    assert sum(step[1] for step in traces["auc_gain"][1:]) == pytest.approx(np.mean(accuracy) - first, abs=1e-12)
+    assert ("validation_accuracy" in traces["gain"][0][1]) == bool(validation)
+    assert all("test_accuracy" in (step[4] if len(step) == 5 else step[1]) for step in traces["gain"])
+
+
+def test_accuracy_is_measured_on_the_test_set() -> None:
+    env = make(budget=5).unwrapped
+    env.reset(seed=0)
+    _, _, over, truncated, info = env.step(env.view.unlabeled[:5])  # type: ignore[attr-defined]
+    from alenv import data
+
+    digits = data.load("digits")
+    images = (digits.test_images / 255 - np.array(digits.mean)) / np.array(digits.std)
+    batch = torch.from_numpy(images).permute(0, 3, 1, 2).float()
+    logits = env.view.classifier(batch)  # type: ignore[attr-defined]
+    right = (logits.argmax(1).numpy() == digits.test_labels).sum()
+    assert info["test_accuracy"] == pytest.approx(right / 500, abs=1 / 500)
+    assert env.test_correct == round(info["test_accuracy"] * 500)  # type: ignore[attr-defined]
+    assert over
+    assert not truncated
+
+
+# ---- legal corners --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["ALDigits-v0", "ALDigitsRidge-v0"])
+def test_no_initial_labels(name: str) -> None:
+    env = make(name, initial_size=0)
+    observation, info = env.reset(seed=0)
+    assert info["labeled_count"] == 0
+    assert env.observation_space.contains(observation)
+    assert env.step(env.action_space.sample())[4]["labeled_count"] == 5
+
+
+def test_budget_zero_trains_once_and_ends() -> None:
+    env = make(budget=0).unwrapped
+    _, info = env.reset(seed=0)
+    assert info["cycle"] == 0
+    with pytest.raises(errors.EpisodeOver, match="reset"):
+        env.step(np.arange(5))
+
+
+@pytest.mark.parametrize("observe", ["candidates", "stats"])
+def test_the_last_query_may_take_the_whole_pool(observe: str) -> None:
+    env = make("ALDigitsRidge-v0", initial_size=1083, query_size=7, budget="all", validation=200, observe=observe)
+    trace = play(env)
+    assert trace[-1][2]
+    assert trace[-1][4]["labeled_count"] == len(env.unwrapped.rows) == 1097  # type: ignore[attr-defined]
+    assert all(env.observation_space.contains(step[0]) for step in trace)
+    assert len(env.unwrapped.view.unlabeled) == 0  # type: ignore[attr-defined]
+
+
+def test_fewer_candidates_left_than_shown_repeat_cyclically() -> None:
+    env = make("ALDigitsRidge-v0", initial_size=1080, query_size=5, budget=15, validation=200, candidates=17)
+    trace = play(env)
+    shown = trace[2][0]["indices"]
+    assert len(set(shown.tolist())) == 7
+    np.testing.assert_array_equal(shown, np.resize(shown[:7], 17))
+
+
+def test_classes_missing_from_the_labeled_set() -> None:
+    env = make(initial_size=1, query_size=1, budget=2)
+    _, info = env.reset(seed=0)
+    assert (info["class_counts"] == 0).sum() == 9
+    assert 0 <= env.step(env.action_space.sample())[1] <= 1
+
+
+# ---- settings -------------------------------------------------------------------------------------------------------
+
+BAD_SETTINGS: list[tuple[dict[str, Any], type[Exception], str]] = [
+    ({"querysize": 5}, errors.UnknownName, "query_size"),
+    ({"backbone": "resnet19"}, errors.UnknownName, "resnet18"),
+    ({"device": "tpu"}, errors.UnknownName, "cpu"),
+    ({"optimizer": "sdg"}, errors.InvalidRecipe, "'sgd'"),
+    ({"query_size": 0}, errors.InvalidProtocol, "at least 1"),
+    ({"query_size": 2.5}, errors.InvalidProtocol, "whole number"),
+    ({"query_size": True}, errors.InvalidProtocol, "whole number"),
+    ({"budget": 16}, errors.InvalidProtocol, "15 or 20"),
+    ({"budget": 5000}, errors.InvalidProtocol, "1285"),
+    ({"initial_size": 1298}, errors.InvalidProtocol, "1297"),
+    ({"validation": 1297}, errors.InvalidProtocol, "1296"),
+    ({"candidates": 1288}, errors.InvalidProtocol, "1287"),
+    ({"candidates": 0}, errors.InvalidRecipe, "at least 1"),
+    ({"reward": "f1"}, errors.InvalidRecipe, "auc_gain"),
+    ({"observe": "all"}, errors.InvalidRecipe, "stats"),
+    ({"joint": "los_prediction"}, errors.UnknownName, "loss_prediction"),
+    ({"joint": "loss_prediction", "joint_wieght": 1}, errors.UnknownName, "joint_weight"),
+    ({"joint": "loss_prediction", "joint_weight": "1"}, errors.InvalidRecipe, "number"),
+    ({"joint_weight": 1.0}, errors.InvalidRecipe, "joint="),
+    ({"start": "pretrained"}, errors.InvalidRecipe, "pretraining"),
+    ({"pretraining": "/nowhere.pt"}, errors.InvalidRecipe, "cannot be read"),
+    ({"lr": float("nan")}, errors.InvalidRecipe, "above 0"),
+    ({"embedding": "patchs"}, errors.UnknownName, "patches"),
+    ({"initial_set": "kcenter"}, errors.InvalidRecipe, "embedding"),
+]
+
+
+@pytest.mark.parametrize(("kwargs", "error", "words"), BAD_SETTINGS)
+def test_bad_settings_get_one_clear_sentence(kwargs: dict[str, Any], error: type[Exception], words: str) -> None:
+    with pytest.raises(error, match=words) as caught:
+        make(**kwargs).reset(seed=0)
+    assert "\n" not in str(caught.value)
+
+
+def test_an_unknown_dataset_or_recipe() -> None:
+    from alenv import ActiveLearningEnv
+
+    with pytest.raises(errors.UnknownName, match="cifar10"):
+        ActiveLearningEnv("cifar")
+    with pytest.raises(errors.UnknownName, match="fast"):
+        ActiveLearningEnv("digits", recipe="fasst")
+    with pytest.raises(errors.UnknownName, match="state"):
+        make().unwrapped.reset(options={"sate": 1})
+
+
+def test_use_before_reset() -> None:
+    env = make().unwrapped
+    for use in (lambda: env.step(np.arange(5)), lambda: env.view, lambda: env.get_state()):  # type: ignore[attr-defined]
+        with pytest.raises(errors.NotReset, match="reset"):
+            use()
+
+
+# ---- state and peeking ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kwargs", [{}, {"start": "cold"}, {"joint": "loss_prediction", "dropout": 0.2}])
+def test_a_restored_state_goes_on_to_the_same_bytes(kwargs: dict[str, Any], tmp_path: Path) -> None:
+    env = make(**kwargs)
+    whole = play(env, 2)
+    expected = weights(env)
+    first = make(**kwargs)
+    first.reset(seed=2)
+    first.step(whole[1][4]["query"])
+    torch.save(first.unwrapped.get_state(), tmp_path / "state.pt")  # type: ignore[attr-defined]
+    second = make(**kwargs)
+    state = torch.load(tmp_path / "state.pt", weights_only=True)
+    observation, info = second.reset(options={"state": state})
+    assert_equal(observation, whole[1][0])
+    assert info["cycle"] == 1
+    assert second.unwrapped.view.previous is not None  # type: ignore[attr-defined]
+    for cycle in (2, 3):
+        assert_equal(second.step(whole[cycle][4]["query"]), whole[cycle])
+    assert_equal(weights(second), expected)
+
+
+def test_a_state_of_another_environment_is_refused() -> None:
+    env = make()
+    env.reset(seed=0)
+    state = env.unwrapped.get_state()  # type: ignore[attr-defined]
+    for other, word in (({"lr": 0.3}, "lr"), ({"query_size": 15}, "query_size")):
+        with pytest.raises(errors.InvalidState, match=word):
+            make(**other).reset(options={"state": state})
+    with pytest.raises(errors.InvalidState, match="version"):
+        env.reset(options={"state": {"key": 1}})
+
+
+@pytest.mark.parametrize("name", ["ALDigits-v0", "ALDigitsRidge-v0"])
+@pytest.mark.parametrize("reward", ["accuracy", "auc_gain"])
+def test_peek_is_what_step_would_give_and_changes_nothing(name: str, reward: str) -> None:
+    env = make(name, allow_peek=True, validation=200, reward=reward).unwrapped
+    env.reset(seed=0)
+    env.step(env.view.unlabeled[:5])  # type: ignore[attr-defined]
+    before = env.get_state()  # type: ignore[attr-defined]
+    queries = [env.view.unlabeled[start : start + 5] for start in (0, 20, 40)]  # type: ignore[attr-defined]
+    rewards = env.peek(queries)  # type: ignore[attr-defined]
+    assert rewards.dtype == np.float64
+    assert_equal(env.get_state(), before)  # type: ignore[attr-defined]
+    with pytest.raises(errors.HiddenLabel):
+        env.view.labels(queries[0])  # type: ignore[attr-defined]
+    for query, reward_seen in zip(queries, rewards, strict=True):
+        env.reset(options={"state": before})
+        assert env.step(query)[1] == reward_seen
+
+
+def test_peek_needs_leave_and_a_split() -> None:
+    for kwargs in ({"allow_peek": True}, {"validation": 100}):
+        env = make(**kwargs).unwrapped
+        env.reset(seed=0)
+        with pytest.raises(errors.PeekNotAllowed, match="allow_peek=True"):
+            env.peek([np.arange(5)])  # type: ignore[attr-defined]
+
+
+def test_an_interrupted_step_leaves_the_state_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    env = make().unwrapped
+    env.reset(seed=0)
+    before = env.get_state()  # type: ignore[attr-defined]
+    query = env.view.unlabeled[:5]  # type: ignore[attr-defined]
+    learner = env._learner  # type: ignore[attr-defined]
+    fit = learner.fit
+
+    def interrupted(*args: Any) -> None:
+        fit(*args)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(learner, "fit", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        env.step(query)
+    assert_equal(env.get_state(), before)  # type: ignore[attr-defined]
+    with pytest.raises(errors.HiddenLabel):
+        env.view.labels(query)  # type: ignore[attr-defined]
+    monkeypatch.setattr(learner, "fit", fit)
+    other = make().unwrapped
+    other.reset(seed=0)
+    assert_equal(env.step(query), other.step(query))
+
+
+# ---- leaks and costs ------------------------------------------------------------------------------------------------
+
+
+def test_labels_of_unqueried_images_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    first = play(env := make(joint="loss_prediction"))
+    expected = weights(env)
+    bought = env.unwrapped.view.labeled  # type: ignore[attr-defined]
+    other = make(joint="loss_prediction")
+    oracle = other.unwrapped._oracle  # type: ignore[attr-defined]
+    hidden = np.setdiff1d(np.arange(len(oracle._true)), bought)
+    oracle._true[hidden] = np.random.default_rng(0).permutation(oracle._true[hidden])
+    assert_equal(play(other), first)
+    assert_equal(weights(other), expected)
+
+
+def test_a_step_costs_training_and_evaluation_and_nothing_else() -> None:
+    env = make(observe="progress").unwrapped
+    env.reset(seed=0)
+    env.step(env.view.unlabeled[:5])  # type: ignore[attr-defined]
+    assert env.costs["inferred_images"] == 0  # type: ignore[attr-defined]
+    assert env.costs["train_seconds"] > 0  # type: ignore[attr-defined]
+    env.view.logits(np.arange(7))  # type: ignore[attr-defined]
+    env.view.features(np.arange(9))  # type: ignore[attr-defined]
+    assert env.costs["inferred_images"] == 9  # type: ignore[attr-defined]
+
+
+def test_render_shows_the_cycle() -> None:
+    env = make(render_mode="rgb_array")
+    env.reset(seed=0)
+    first = env.render()
+    env.step(env.action_space.sample())
+    second = env.render()
+    assert first.shape == second.shape == (600, 1000, 3)  # type: ignore[union-attr]
+    assert first.dtype == np.uint8  # type: ignore[union-attr]
+    assert not np.array_equal(first, second)
+    assert make().unwrapped.render() is None
+
+
+def test_specs_are_json_and_make_the_same_environment() -> None:
+    env = make(milestones=[0.5, 0.75], schedule="multistep")
+    again = gym.make(gym.envs.registration.EnvSpec.from_json(env.spec.to_json()))  # type: ignore[union-attr]
+    assert again.unwrapped.recipe == env.unwrapped.recipe  # type: ignore[attr-defined]
+    assert again.unwrapped.recipe.milestones == (0.5, 0.75)  # type: ignore[attr-defined]
