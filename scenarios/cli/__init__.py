@@ -48,7 +48,7 @@ def main(arguments: list[str] | None = None) -> None:
     except (AlenvError, OSError, ModuleNotFoundError, gym.error.Error) as error:
         _say(" ".join(str(error).split()))
         code = 2
-    sys.exit(code)
+    sys.exit(code or 0)
 
 
 def _usage(error: click.ClickException) -> str:
