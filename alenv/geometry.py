@@ -10,7 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from alenv.errors import InvalidQuery
@@ -18,13 +20,15 @@ from alenv.errors import InvalidQuery
 BLOCK = 2**22  # entries of a distance block held at a time: 16 MB in float32
 SUM_ROWS = 4096  # rows turned into float64 at a time
 BLOCK_ROWS = 32  # choices computed together
-WORTHWHILE = 5  # choices that a block must answer to be cheaper than single rows (measured on two CPU cores)
+WORTHWHILE = 5  # choices that a block must answer to be cheaper than single rows (measured on a CPU)
+SINGLES = 8  # choices computed alone after a block that was not worthwhile
 
 # |a|^2 + |b|^2 - 2 a.b of two equal points is not 0 but a few roundings of the norms. A distance of up to so
 # many roundings is noise, and becomes 0, so that exact duplicates tie.
 NOISE = 16
 
 
+Floats = NDArray[np.floating]
 DistancesTo = Callable[[Tensor], Tensor]
 
 
@@ -83,6 +87,7 @@ def distances_to_rows(x: Tensor) -> DistancesTo:
     norms = squared_norms(x)
 
     def squared_distances_to(rows: Tensor) -> Tensor:
+        rows = rows.to(x.device)
         scale = norms[rows, None] + norms
         return without_noise(torch.addmm(scale, x[rows], x.T, alpha=-2), scale)
 
@@ -111,7 +116,11 @@ def min_squared_distances(x: Tensor, centers: Tensor) -> Tensor:
 
 def largest(values: Tensor, generator: torch.Generator) -> int:
     """Returns the position of the largest value (n,); one of them at random if there are several."""
-    ties = (values == values.max()).nonzero().flatten()
+    return _largest(values.cpu().numpy(), generator)
+
+
+def _largest(values: Floats, generator: torch.Generator) -> int:
+    ties = np.flatnonzero(values == values.max())
     return int(ties[int(torch.randint(len(ties), (), generator=generator)) if len(ties) > 1 else 0])
 
 
@@ -136,11 +145,11 @@ def k_center(
     """
     _check(count, len(features))
     ahead = _Ahead(distances_to_rows(features))
-    least = _finite(min_squared_distances(features, features[:0] if centers is None else centers))
+    least = _plain(min_squared_distances(features, features[:0] if centers is None else centers))
     chosen: list[int] = []
     while len(chosen) < count:
-        chosen.append(largest(least, generator))
-        torch.minimum(least, ahead.distances(chosen[-1], least), out=least)
+        chosen.append(_largest(least, generator))
+        np.minimum(least, ahead.distances(chosen[-1], least), out=least)
         least[chosen[-1]] = -1.0
     return torch.tensor(chosen, dtype=torch.int64)
 
@@ -155,24 +164,24 @@ class _Ahead:
 
     def __init__(self, squared_distances_to: DistancesTo) -> None:
         self._distances_to = squared_distances_to
-        self._block: dict[int, Tensor] = {}
+        self._block: dict[int, Floats] = {}
         self._served = BLOCK_ROWS  # choices that the latest block has answered
         self._singles = 0  # choices to be computed alone before the next block
 
-    def distances(self, row: int, least: Tensor) -> Tensor:
+    def distances(self, row: int, least: Floats) -> Floats:
         """Returns the squared distances (n,) to ``row``; ``least`` (n,) says what may come next."""
         if row in self._block:
             self._served += 1
             return self._block[row]
         if self._served < WORTHWHILE:
-            self._singles = BLOCK_ROWS
+            self._singles = SINGLES
         self._singles -= 1
         wide = self._singles < 0
         self._served = 1 if wide else WORTHWHILE
-        likely = least.topk(min(BLOCK_ROWS, len(least)) if wide else 0).indices.tolist()
+        size = min(BLOCK_ROWS, len(least))
+        likely = np.argpartition(least, -size)[-size:].tolist() if wide else []
         rows = [row, *(other for other in likely if other != row)]
-        block = _finite(self._distances_to(torch.tensor(rows, device=least.device)))
-        self._block = dict(zip(rows, block, strict=True))
+        self._block = dict(zip(rows, _plain(self._distances_to(torch.tensor(rows))), strict=True))
         return self._block[row]
 
 
@@ -208,22 +217,22 @@ def k_means_plus_plus(
     Source: Arthur & Vassilvitskii 2007, D^2 sampling.
     """
     _check(count, size)
-    # float64 on the CPU: a float32 sum of many weights would swallow the small ones, and MPS has no float64.
-    least = torch.full((size,), torch.inf, dtype=torch.float64)
+    # float64: a float32 sum of many weights would swallow the small ones.
+    least = np.full(size, np.inf)
     proposed = torch.randint(size, (1,), generator=generator) if first is None else torch.tensor([first])
     chosen: list[int] = []
     while len(chosen) < count:
         if chosen:
-            if not bool(least.any()):
+            if not least.any():
                 break
             # Early choices shrink the distances most, so few are proposed at first.
             proposed = _draw(least, min(BLOCK_ROWS, 1 + len(chosen) // 4), generator)
-        distances = _finite(squared_distances_to(proposed)).cpu().double()
-        bars = least[proposed] * torch.rand(len(proposed), dtype=torch.float64, generator=generator)
-        for row, bar, distance in zip(proposed.tolist(), bars.tolist(), distances, strict=True):
-            if len(chosen) < count and (not chosen or bar < float(least[row])):
+        distances = _plain(squared_distances_to(proposed))
+        bars = least[proposed.numpy()] * _uniform(len(proposed), generator)
+        for row, bar, distance in zip(proposed.tolist(), bars, distances, strict=True):
+            if len(chosen) < count and (not chosen or bar < least[row]):
                 chosen.append(row)
-                torch.minimum(least, distance, out=least)
+                np.minimum(least, distance, out=least)
                 least[row] = 0.0
     free = torch.ones(size, dtype=torch.bool)
     free[chosen] = False
@@ -273,19 +282,28 @@ def _centers(x: Tensor, found: Nearest, k: int) -> Tensor:
     return means
 
 
-def _draw(weights: Tensor, count: int, generator: torch.Generator) -> Tensor:
-    """Draws positions (count,) with probability proportional to their weights (n,), float64, not all 0."""
-    cumulative = weights.cumsum(0)
-    total = cumulative[-1]
-    at = torch.rand(count, dtype=torch.float64, generator=generator) * total
-    at = torch.minimum(at, torch.nextafter(total, torch.zeros_like(total)))  # the product may round up
-    return torch.searchsorted(cumulative, at, right=True)
+def _draw(weights: Floats, count: int, generator: torch.Generator) -> Tensor:
+    """Draws positions (count,) with probability proportional to their weights (n,), not all 0."""
+    cumulative = weights.cumsum()
+    at = _uniform(count, generator) * cumulative[-1]
+    at = np.minimum(at, np.nextafter(cumulative[-1], 0.0))  # the product may round up
+    return torch.from_numpy(np.searchsorted(cumulative, at, side="right"))
 
 
-def _finite(squared: Tensor) -> Tensor:
-    """Replaces what a diverged classifier gives by a huge number, in place: such rows cover nothing."""
+def _uniform(count: int, generator: torch.Generator) -> Floats:
+    drawn: Floats = torch.rand(count, dtype=torch.float64, generator=generator).numpy()
+    return drawn
+
+
+def _plain(squared: Tensor) -> Floats:
+    """Moves distances to the CPU; what a diverged classifier gives becomes huge: such rows cover nothing.
+
+    NumPy then makes the many small updates: of one thread, which for tens of thousands of numbers is the
+    faster way.
+    """
     huge = torch.finfo(torch.float32).max
-    return squared.nan_to_num_(nan=huge, posinf=huge)
+    plain: Floats = squared.nan_to_num(nan=huge, posinf=huge).cpu().numpy()
+    return plain
 
 
 def _floating(x: Tensor) -> Tensor:
