@@ -122,9 +122,10 @@ def initial_set(protocol: Protocol, rows: Indices, embedding: torch.Tensor | Non
             f"initial_set={protocol.initial_set!r} needs distances; add embedding='patches' or 'pixels'."
         )
     generator = torch_stream(key, Purpose.INITIAL_SET)
+    size = protocol.initial_size
     if protocol.initial_set == "kcenter":
-        chosen = geometry.k_center(embedding, protocol.initial_size, generator=generator)
+        chosen = geometry.k_center(embedding, size, generator=generator)
     else:
         distances = geometry.distances_to_rows(embedding)
-        chosen = geometry.k_means_plus_plus(protocol.initial_size, len(rows), distances, generator)
+        chosen = geometry.k_means_plus_plus(size, len(rows), distances, generator)
     return np.asarray(chosen.cpu(), dtype=np.int64)

@@ -54,7 +54,7 @@ def weights(env: gym.Env[Any, Any]) -> Any:
 
 # ---- the checkers -----------------------------------------------------------------------------------------------
 
-HEAVY = {"epochs": 1, "initial_size": 6, "query_size": 3, "budget": 6, "backbone": "convnet", "width": 8}
+HEAVY = {"threads": 1, "epochs": 1, "initial_size": 6, "query_size": 3, "budget": 6, "backbone": "convnet", "width": 8}
 
 
 def checked_ids(folder: Path) -> list[tuple[str, dict[str, Any]]]:
