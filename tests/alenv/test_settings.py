@@ -1,0 +1,255 @@
+"""Recipe, protocol, pool, streams, spaces, heads and devices."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import gymnasium as gym
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+import alenv
+from alenv import errors, pool, presets, runtime
+from alenv.heads import RidgeLearner
+from alenv.recipe import Protocol, Recipe
+from alenv.runtime import Runtime
+from alenv.seeding import Purpose, numpy_stream, torch_stream
+from alenv.spaces import Query
+from alenv.training.images import ImageSet
+
+LABELS = np.random.default_rng(0).integers(0, 10, 5000)
+
+
+# ---- protocol and pool -------------------------------------------------------------------------------------------
+
+
+@given(
+    initial=st.integers(0, 120), query=st.integers(1, 60), budget=st.one_of(st.integers(0, 150), st.just("all"))
+)
+def test_a_fitted_protocol_always_fits(initial: int, query: int, budget: int | str) -> None:
+    protocol = Protocol(initial_size=initial, query_size=query, budget=budget)
+    try:
+        fitted = protocol.fitted(100)
+    except errors.InvalidProtocol as error:
+        legal = budget == "all" or (isinstance(budget, int) and budget % query == 0 and initial + budget <= 100)
+        assert initial > 100 or query > 100 - initial or not legal
+        assert str(error).count(".") <= 2
+        return
+    assert isinstance(fitted.budget, int)
+    assert fitted.budget % query == 0
+    assert initial + fitted.budget <= 100
+    assert fitted.cycles * query == fitted.budget
+    if budget == "all":
+        assert initial + fitted.budget + query > 100
+    else:
+        assert fitted.budget == budget
+
+
+def test_split_and_pool_partition_the_training_rows() -> None:
+    rows, validation = pool.build(LABELS, 10, Protocol(validation=700))
+    assert sorted([*rows, *validation]) == list(range(5000))
+    assert len(validation) == 700
+    again, _ = pool.build(LABELS, 10, Protocol(validation=700))
+    np.testing.assert_array_equal(rows, again)
+    other, _ = pool.build(LABELS, 10, Protocol(validation=700, data_seed=1))
+    assert not np.array_equal(rows, other)
+
+
+@pytest.mark.parametrize("times", [2, 20])
+def test_a_redundant_pool_by_counting(times: int) -> None:
+    protocol = Protocol(initial_size=100, query_size=10, budget=100, redundancy=times)
+    rows, _ = pool.build(LABELS, 10, protocol)
+    assert len(rows) == 5000
+    np.testing.assert_array_equal(np.bincount(LABELS[rows]), np.bincount(LABELS))  # the classes keep their size
+    copies = np.unique(rows, return_counts=True)[1]
+    assert set(copies.tolist()) <= {1, times - 1, times} | set(range(1, times))
+    assert len(copies) == pytest.approx(600 + 4400 / times, abs=10)
+    single = set(np.unique(rows)[copies == 1].tolist())
+    initial = pool.initial_set(protocol, rows, None, key=3)
+    assert set(rows[initial].tolist()) <= single
+    assert len(set(initial.tolist())) == 100
+
+
+def test_an_imbalanced_pool_by_counting() -> None:
+    rows, _ = pool.build(LABELS, 10, Protocol(initial_size=10, imbalance=10))
+    sizes = np.bincount(LABELS[rows], minlength=10)
+    assert sizes[0] == np.bincount(LABELS).min()
+    assert sizes[0] / sizes[9] == pytest.approx(10, rel=0.03)
+    assert (np.diff(sizes) < 0).all()
+    assert len(set(rows.tolist())) == len(rows)
+
+
+@pytest.mark.parametrize("kind", ["random", "kmeans++", "kcenter"])
+def test_initial_sets(kind: str) -> None:
+    embedding = torch.from_numpy(np.random.default_rng(0).normal(size=(300, 4)).astype(np.float32))
+    protocol = Protocol(initial_size=30, query_size=1, budget=0, initial_set=kind)
+    sets = [pool.initial_set(protocol, np.arange(300), embedding, key) for key in (1, 1, 2)]
+    np.testing.assert_array_equal(sets[0], sets[1])
+    assert not np.array_equal(sets[0], sets[2])
+    assert len(set(sets[0].tolist())) == 30
+    if kind != "random":  # a chosen set covers the space better than chance
+        spread = [torch.cdist(embedding, embedding[s]).min(1).values.max() for s in (sets[0], np.arange(30))]
+        assert spread[0] < spread[1]
+
+
+# ---- streams and spaces ------------------------------------------------------------------------------------------------
+
+
+def test_streams_depend_on_all_three_keys_and_nothing_else() -> None:
+    draws = {
+        (key, purpose, cycle): numpy_stream(key, purpose, cycle).random()
+        for key in (0, 1)
+        for purpose in Purpose
+        for cycle in (0, 1)
+    }
+    assert len(set(draws.values())) == len(draws) == 4 * len(Purpose)
+    assert draws[1, Purpose.WEIGHTS, 1] == numpy_stream(1, Purpose.WEIGHTS, 1).random()
+    a, b = (torch.rand(3, generator=torch_stream(5, Purpose.BATCHES, cycle)) for cycle in (0, 0))
+    assert torch.equal(a, b)
+    assert not torch.equal(a, torch.rand(3, generator=torch_stream(5, Purpose.BATCHES, 1)))
+    assert len({int(purpose) for purpose in Purpose}) == len(Purpose)
+
+
+def test_a_query_space_samples_distinct_indices() -> None:
+    space = Query(20, 20)
+    assert sorted(space.sample()) == list(range(20))
+    mask = np.zeros(20, bool)
+    mask[[3, 5, 7]] = True
+    assert sorted(Query(20, 3).sample(mask)) == [3, 5, 7]
+    assert Query(20, 3).contains(np.array([1, 1, 19]))
+    for outside in (np.array([1, 2, 20]), np.array([-1, 2, 3]), np.array([1, 2]), np.array([0.5, 1, 2])):
+        assert not Query(20, 3).contains(outside)
+    one, two = Query(50, 5, seed=1), Query(50, 5, seed=1)
+    np.testing.assert_array_equal(one.sample(), two.sample())
+    assert gym.vector.utils.batch_space(one, 3).shape == (3, 5)
+
+
+# ---- heads --------------------------------------------------------------------------------------------------------------
+
+
+def test_the_ridge_head_solves_the_normal_equations_however_it_is_fed() -> None:
+    random = np.random.default_rng(0)
+    embedding = random.normal(size=(60, 6)).astype(np.float32)
+    images = ImageSet(torch.zeros(60, 2, 2, 1, dtype=torch.uint8), np.arange(60), (0.0,), (1.0,), embedding)
+    recipe = Recipe(head="ridge", embedding="pixels", ridge_penalty=0.7, beta=3.0)
+    labeled, labels = random.permutation(60)[:40], random.integers(0, 3, 40)
+    at_once, in_parts = (RidgeLearner(recipe, 6, 3, Runtime("cpu", "fp32", 1)) for _ in range(2))
+    at_once.fit(images, labeled, labels, 0)
+    for count in (10, 25, 40):
+        in_parts.fit(images, labeled[:count], labels[:count], 0)
+    x = np.hstack([embedding[labeled], np.ones((40, 1))]).astype(np.float64)
+    y = np.eye(3)[labels] - 1 / 3
+    solution = np.linalg.solve(x.T @ x + np.diag([0.7] * 6 + [1e-6]), x.T @ y)
+    expected = 3.0 * (np.hstack([embedding, np.ones((60, 1))]) @ solution)
+    for learner in (at_once, in_parts, in_parts.fork(in_parts.get_state())):
+        np.testing.assert_allclose(learner.infer(images, torch.arange(60))["logits"], expected, atol=1e-4)
+
+
+def test_ridge_features_and_probabilities() -> None:
+    env = gym.make("ALDigitsRidge-v0").unwrapped
+    env.reset(seed=0)
+    view = env.view  # type: ignore[attr-defined]
+    assert torch.equal(view.features(), view.embedding())
+    torch.testing.assert_close(view.features().norm(dim=1), torch.ones(len(view)))
+    torch.testing.assert_close(view.probabilities(), view.logits().softmax(1))
+
+
+# ---- ids, devices, errors -----------------------------------------------------------------------------------------------
+
+
+def test_every_id_is_registered_and_resolves() -> None:
+    assert {"ALDigits-v0", "ALCifar10-v0", "ALCifar10Ridge-v0", "ALCifar10Fast-v0"} <= set(alenv.ENVIRONMENTS)
+    assert {"ALSvhn-v0", "ALCifar100-v0", "ALTinyImageNet-v0", "ALFashionMnist-v0"} <= set(alenv.ENVIRONMENTS)
+    for name, (dataset, recipe) in alenv.ENVIRONMENTS.items():
+        assert gym.spec(name).entry_point == "alenv.env:ActiveLearningEnv"
+        presets.resolve(dataset, recipe, {})
+    paper = presets.resolve("cifar10", "paper", {})
+    assert paper.recipe == Recipe()
+    assert (paper.protocol.initial_size, paper.protocol.query_size, paper.protocol.budget) == (1000, 1000, 9000)
+
+
+def test_an_id_with_the_package_name_imports_by_itself() -> None:
+    assert gym.make("alenv:ALDigits-v0", epochs=1).spec.id == "ALDigits-v0"  # type: ignore[union-attr]
+
+
+def test_the_fast_recipe_costs_a_tenth_of_the_papers_arithmetic() -> None:
+    from alenv import nets
+
+    def multiplications(recipe: Recipe) -> float:
+        count = 0
+
+        def add(layer: torch.nn.Module, _: object, output: torch.Tensor) -> None:
+            nonlocal count
+            weight = layer.weight
+            count += weight.numel() * (output[0, 0].numel() if output.ndim == 4 else 1)  # type: ignore[operator]
+
+        net = nets.build(
+            recipe.backbone,
+            num_classes=10,
+            channels=3,
+            image_size=32,
+            width=recipe.width,
+            generator=torch.Generator().manual_seed(0),
+        )
+        for layer in net.modules():
+            if isinstance(layer, (torch.nn.Conv2d, torch.nn.Linear)):
+                layer.register_forward_hook(add)
+        net.eval()(torch.zeros(1, 3, 32, 32))
+        return float(count) * recipe.epochs
+
+    fast, paper = (presets.resolve("cifar10", name, {}).recipe for name in ("fast", "paper"))
+    assert multiplications(fast) <= 0.1 * multiplications(paper)
+
+
+def test_devices_and_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    resolved = runtime.resolve("cpu", "auto", 2)
+    assert resolved.precision in ("bf16", "fp32")
+    assert runtime.resolve("auto", "fp32", 1, default_device="cpu") == Runtime("cpu", "fp32", 1)
+    before = torch.get_num_threads()
+    with Runtime("cpu", "fp32", before + 1).active():
+        assert torch.get_num_threads() == before + 1
+    assert torch.get_num_threads() == before
+    monkeypatch.setattr(runtime, "_forked", True)
+    with Runtime("cpu", "fp32", before + 1).active():
+        assert torch.get_num_threads() == 1  # a forked worker must not start torch's thread pool
+    assert torch.get_num_threads() == before
+    with Runtime("cpu", "bf16", 1).autocast():
+        assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == torch.bfloat16
+
+
+def test_errors_are_value_errors_and_never_type_errors() -> None:
+    kinds = [k for k in vars(errors).values() if isinstance(k, type) and k.__module__ == errors.__name__]
+    assert len(kinds) > 10
+    for kind in kinds:
+        assert issubclass(kind, errors.AlenvError)
+        assert issubclass(kind, ValueError)
+    assert "did you mean 'margin'" in str(errors.unknown("agent", "margn", ["margin", "random"]))
+    assert "choose one of margin, random" in str(errors.unknown("agent", "zzz", ["random", "margin"]))
+
+
+def test_image_folder_paths_follow_the_pool_index(image_folder: Path) -> None:
+    env = gym.make(
+        "ALImageFolder-v0",
+        **{"root": str(image_folder), "image_size": 12, "backbone": "convnet", "width": 8, "epochs": 1},
+        **{"initial_size": 6, "query_size": 3, "budget": 3, "threads": 1},
+    ).unwrapped
+    env.reset(seed=0)
+    view, names = env.view, env.class_names  # type: ignore[attr-defined]
+    assert names == ("cat", "dog", "fox")
+    for index, label in zip(view.labeled, view.labels(), strict=True):
+        assert f"/{names[label]}/" in f"/{env.paths[index]}"  # type: ignore[attr-defined]
+    assert len(set(env.paths)) == len(env.rows) == 60  # type: ignore[attr-defined]
+
+
+def test_a_ridge_step_is_quick() -> None:
+    """A guard against accidental work, far above what a step takes; the real figure is a benchmark's."""
+    env = gym.make("ALDigitsRidge-v0")
+    env.reset(seed=0)
+    query = env.unwrapped.view.unlabeled[:10]  # type: ignore[attr-defined]
+    start = time.process_time()
+    env.step(query)
+    assert time.process_time() - start < 1.0

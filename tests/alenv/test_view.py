@@ -1,0 +1,179 @@
+"""The view, the oracle and the observation: what may be read, and what may not."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pytest
+import torch
+
+from alenv import data, errors
+from alenv.observation import stats
+from alenv.oracle import Oracle
+
+QUICK: dict[str, Any] = {"epochs": 1, "width": 8, "initial_size": 10, "query_size": 5, "budget": 15}
+
+
+def played(steps: int = 1, **kwargs: Any) -> Any:
+    env = gym.make("ALDigits-v0", **{**QUICK, **kwargs}).unwrapped
+    env.reset(seed=0)
+    for _ in range(steps):
+        env.step(env.view.unlabeled[:5])
+    return env
+
+
+def test_every_method_takes_indices_and_agrees_with_the_whole_pool() -> None:
+    view = played(dropout=0.3, joint="loss_prediction", embedding="pixels").view
+    some = np.array([9, 3, 700, 3])
+    for name in ("images", "features", "logits", "probabilities", "predicted_loss", "embedding"):
+        whole, part = getattr(view, name)(), getattr(view, name)(some)
+        assert len(whole) == len(view) == 1297
+        assert torch.equal(part, whole[some]), name
+        assert torch.equal(getattr(view, name)(torch.from_numpy(some)), part)
+        assert torch.equal(getattr(view, name)(some.tolist()), part)
+        assert len(getattr(view, name)(some[:0])) == 0
+    assert torch.equal(view.member_probabilities(3, some), view.member_probabilities(3)[:, some])
+    for whole, part in zip(view.feature_maps(), view.feature_maps(some), strict=True):
+        assert torch.equal(part, whole[some])
+    torch.testing.assert_close(view.probabilities(some), view.logits(some).softmax(1))
+
+
+def test_scores_are_those_of_the_current_classifier() -> None:
+    env = played()
+    view = env.view
+    first = view.logits()
+    torch.testing.assert_close(first, view.classifier(view.images()), rtol=1e-4, atol=1e-5)
+    env.step(view.unlabeled[:5])
+    assert not torch.equal(view.logits(), first)
+    assert torch.equal(view.previous.logits(), first)
+    assert view.previous.cycle == 1
+    assert view.cycle == 2
+    assert view.previous.previous is None
+    torch.testing.assert_close(view.logits(), view.classifier(view.images()), rtol=1e-4, atol=1e-5)
+
+
+def test_images_are_the_datasets_rows() -> None:
+    env = played(validation=97)
+    digits = data.load("digits")
+    raw = env.view.images([0, 5], raw=True)
+    assert raw.dtype == torch.uint8
+    np.testing.assert_array_equal(raw.permute(0, 2, 3, 1).numpy(), digits.train_images[env.rows[[0, 5]]])
+    pool, split = set(env.rows.tolist()), env.view.validation
+    assert len(pool) == 1200
+    assert len(split) == 97
+    held_out = np.setdiff1d(np.arange(1297), env.rows)
+    np.testing.assert_array_equal(split.labels().numpy(), digits.train_labels[held_out])
+    np.testing.assert_array_equal(split.images(raw=True).permute(0, 2, 3, 1).numpy(), digits.train_images[held_out])
+    right = (split.logits().argmax(1) == split.labels()).sum()
+    assert env._info()["validation_accuracy"] == float(right) / 97
+    np.testing.assert_array_equal(env.view.labels().numpy(), digits.train_labels[env.rows[env.view.labeled]])
+
+
+def test_augmented_images_come_from_the_callers_generator() -> None:
+    view = played().view
+    one, two = (view.augmented([1, 2], torch.Generator().manual_seed(seed)) for seed in (0, 0))
+    assert torch.equal(one, two)
+    assert not torch.equal(view.augmented(np.arange(50), torch.Generator().manual_seed(1)), view.images(np.arange(50)))
+
+
+def test_labels_that_were_not_bought_stay_hidden() -> None:
+    env = played()
+    view = env.view
+    with pytest.raises(errors.HiddenLabel, match=str(view.unlabeled[0])):
+        view.labels(view.unlabeled[:1])
+    with pytest.raises(errors.HiddenLabel):
+        view.labels(np.arange(1297))
+    assert len(view.labels()) == len(view.labeled) == 15
+    env.reset(seed=1)
+    bought = set(view.labeled.tolist())
+    assert len(bought) == 10
+    assert env._oracle._bought.sum() == 10
+
+
+def test_what_is_handed_out_cannot_be_written_to() -> None:
+    view = played().view
+    for name in ("labeled", "unlabeled", "candidates"):
+        with pytest.raises(ValueError, match="read-only"):
+            getattr(view, name)[0] = 0
+
+
+@pytest.mark.parametrize("indices", [np.array([-1]), np.array([1297]), np.array([0.5]), np.array([[1]]), [True]])
+def test_indices_outside_the_pool_are_refused(indices: Any) -> None:
+    with pytest.raises(errors.InvalidQuery, match=r"whole numbers|indices go from 0 to 1296"):
+        played(0).view.logits(indices)
+
+
+def test_a_missing_head_names_the_spelling_that_works() -> None:
+    view = played(0).view
+    for call, spelling in (
+        (lambda: view.predicted_loss(), 'gym.make("ALDigits-v0", joint="loss_prediction")'),
+        (lambda: view.member_probabilities(3), 'gym.make("ALDigits-v0", dropout=0.5)'),
+        (lambda: view.embedding(), 'gym.make("ALDigits-v0", embedding="patches")'),
+    ):
+        with pytest.raises(errors.MissingHead) as caught:
+            call()
+        assert spelling in str(caught.value)
+        kwargs = eval("dict(" + spelling.split(", ", 1)[1], {})
+        gym.make("ALDigits-v0", **{**QUICK, **kwargs})
+    ridge = gym.make("ALDigitsRidge-v0").unwrapped
+    ridge.reset(seed=0)
+    for call in (ridge.view.feature_maps, lambda: ridge.view.classifier):  # type: ignore[attr-defined]
+        with pytest.raises(errors.MissingHead, match="network"):
+            call()
+
+
+def test_stats_against_plain_arithmetic() -> None:
+    env = played(2, validation=100)
+    view = env.view
+    p = view.probabilities(view.candidates).numpy().astype(float)
+    observed = view.observation("stats")
+    counts = np.bincount(view.labels().numpy(), minlength=10) / 20
+    some = counts[counts > 0]
+    accuracies = [c / 100 for c in view.episode.validation_correct]
+    expected = [2 / 3, 20 / 25, accuracies[2], accuracies[1], counts.min(), counts.max()]
+    expected.append(-(some * np.log(some)).sum() / np.log(10))
+    np.testing.assert_allclose(observed[:7], expected, atol=1e-6)
+    np.testing.assert_array_equal(observed[:7], view.observation("progress"))
+    top = np.sort(p, axis=1)
+    deciles = np.arange(1, 11) / 10
+    np.testing.assert_allclose(observed[7:17], np.quantile(top[:, -1] - top[:, -2], deciles), atol=1e-5)
+    entropy = -(p * np.log(p)).sum(1) / np.log(10)
+    np.testing.assert_allclose(observed[17:], np.quantile(entropy, deciles), atol=1e-5)
+    bare = stats(played(1).view, torch.full((4, 10), 0.1), 3, 25)
+    np.testing.assert_array_equal(bare[2:4], 0)  # no split, no accuracy
+    np.testing.assert_allclose(bare[7:17], 0, atol=1e-6)
+    np.testing.assert_allclose(bare[17:], 1, atol=1e-6)
+
+
+def test_candidates_are_fresh_and_uniform() -> None:
+    env = played(0, budget=500, query_size=50, initial_size=100, candidates=50)
+    first = set(env.view.candidates.tolist())
+    assert first <= set(env.view.unlabeled.tolist())
+    assert len(first) == 50
+    env.step(env.view.unlabeled[:50])
+    assert first != set(env.view.candidates.tolist())
+    counts = np.zeros(1297)
+    for seed in range(400):
+        env._episode.key = seed
+        counts[env._draw_candidates(env._episode)] += 1
+    free = env.view.unlabeled
+    assert counts.sum() == counts[free].sum() == 400 * 50
+    expected = 400 * 50 / len(free)
+    assert ((counts[free] - expected) ** 2 / expected).sum() < len(free) + 5 * np.sqrt(2 * len(free))
+
+
+def test_label_noise_is_counted_and_constant_within_an_episode() -> None:
+    truth = np.random.default_rng(0).integers(0, 5, 20_000)
+    oracle = Oracle(truth, 5, 0.3)
+    oracle.begin(7)
+    everything = np.arange(len(truth))
+    first = oracle.reveal(everything).copy()
+    assert (first != truth).mean() == pytest.approx(0.3, abs=0.015)
+    assert set(np.unique(first)) == set(range(5))
+    np.testing.assert_array_equal(oracle.bought(everything), first)
+    np.testing.assert_array_equal(oracle.answer(everything), first)
+    oracle.begin(8)
+    assert (oracle.answer(everything) != first).any()
+    np.testing.assert_array_equal(Oracle(truth, 5, 0.0).reveal(everything), truth)
