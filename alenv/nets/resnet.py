@@ -9,6 +9,22 @@ from alenv.nets.classifier import BatchNorm, Classifier, conv3x3, global_average
 from alenv.nets.registry import Shape, register
 
 
+class Subsample(nn.Module):
+    """Keeps every ``stride``-th row and column.
+
+    Before a 1x1 convolution this is the strided convolution. That one itself overwrites memory in torch 2.14 on
+    CPUs when it runs channels-last on two threads with fewer than 16 channels.
+    """
+
+    def __init__(self, stride: int) -> None:
+        super().__init__()
+        self.stride = stride
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Maps (n, c, h, w) to (n, c, ceil(h / stride), ceil(w / stride))."""
+        return x[:, :, :: self.stride, :: self.stride]
+
+
 class Block(nn.Module):
     """Two 3x3 convolutions around a shortcut, projected where size or channels change."""
 
@@ -21,7 +37,7 @@ class Block(nn.Module):
         self.shortcut: nn.Module = nn.Identity()
         if stride != 1 or inputs != outputs:
             self.shortcut = nn.Sequential(
-                nn.Conv2d(inputs, outputs, 1, stride, bias=False), BatchNorm(outputs)
+                Subsample(stride), nn.Conv2d(inputs, outputs, 1, bias=False), BatchNorm(outputs)
             )
 
     def forward(self, x: Tensor) -> Tensor:
