@@ -352,9 +352,7 @@ class ActiveLearningEnv(gym.Env[Any, Any]):
 
     def _correct(self, split: Validation | None) -> int:
         images, labels = (self._test, self._test_labels) if split is None else (split.image_set, split.labels())
-        everything = torch.arange(len(images), device=images.device)
-        logits = self._learner.infer(images, everything)["logits"]
-        return int((logits.argmax(1) == labels).sum())
+        return int((self._learner.predict(images) == labels).sum())
 
     def _reward(self, episode: Episode) -> float:
         split = self._view.validation

@@ -77,6 +77,11 @@ class RidgeLearner:
         factor = torch.linalg.cholesky(penalized)
         self._weights = torch.cholesky_solve(self._cross.double(), factor).float()
 
+    def predict(self, images: ImageSet) -> Tensor:
+        """Returns the class of every image of a set with an embedding, int64 (n,)."""
+        scores = torch.addmm(self._weights[-1], _embedding(images), self._weights[:-1])
+        return scores.argmax(1)
+
     @torch.no_grad()
     def infer(self, images: ImageSet, indices: Tensor, maps: bool = False) -> dict[str, Tensor]:
         """Returns ``logits`` (n, C) = beta * scores and ``features`` (n, D) = the embedding.

@@ -37,6 +37,9 @@ class Learner(Protocol):
     def infer(self, images: ImageSet, indices: Tensor, maps: bool = False) -> dict[str, Tensor]:
         """Scores images."""
 
+    def predict(self, images: ImageSet) -> Tensor:
+        """Classifies a whole set."""
+
     def members(self, features: Tensor, count: int, cycle: int) -> Tensor:
         """Scores features under several members."""
 

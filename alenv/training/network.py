@@ -200,6 +200,11 @@ class NetworkLearner:
 
         return in_batches(indices, score)
 
+    def predict(self, images: ImageSet) -> Tensor:
+        """Returns the class of every image of a set, int64 (n,)."""
+        everything = torch.arange(len(images), device=images.device)
+        return self.infer(images, everything)["logits"].argmax(1)
+
     def members(self, features: Tensor, count: int, cycle: int) -> Tensor:
         """Returns (count, n, C) probabilities under ``count`` dropout masks, each shared by all images.
 
