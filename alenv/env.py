@@ -6,7 +6,7 @@ import dataclasses
 import resource
 import sys
 import time
-from typing import Any, ClassVar
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
@@ -16,7 +16,15 @@ from numpy.typing import NDArray
 from alenv import data, observation, pool, runtime
 from alenv.embedding import embed
 from alenv.episode import Episode
-from alenv.errors import EpisodeOver, InvalidProtocol, InvalidQuery, InvalidState, NotReset, PeekNotAllowed, unknown
+from alenv.errors import (
+    EpisodeOver,
+    InvalidProtocol,
+    InvalidQuery,
+    InvalidState,
+    NotReset,
+    PeekNotAllowed,
+    unknown,
+)
 from alenv.heads import RidgeLearner
 from alenv.oracle import Oracle
 from alenv.presets import resolve
@@ -78,7 +86,10 @@ class ActiveLearningEnv(gym.Env[Any, Any]):
     Version history: v0, the first.
     """
 
-    metadata: ClassVar[dict[str, Any]] = {"render_modes": ["rgb_array"], "render_fps": 1}
+    metadata: dict[str, Any] = {  # noqa: RUF012  (Gymnasium declares it so)
+        "render_modes": ["rgb_array"],
+        "render_fps": 1,
+    }
 
     def __init__(
         self, dataset: str, recipe: str = "paper", render_mode: str | None = None, **settings: Any
@@ -136,14 +147,14 @@ class ActiveLearningEnv(gym.Env[Any, Any]):
         device, recipe = self.runtime.device, self.recipe
         embedding = embed(loaded, recipe.embedding, recipe.embedding_size) if recipe.embedding else None
         train = len(loaded.train_labels)
-        parts = [None, None] if embedding is None else [embedding[:train], embedding[train:]]
-        if parts[1] is not None and len(parts[1]) == 0:
-            parts[1] = None
+        of_train = None if embedding is None else embedding[:train]
+        of_test = None if embedding is None or len(embedding) == train else embedding[train:]
 
         def images(split: str, rows: Indices) -> ImageSet:
             stored = loaded.train_images if split == "train" else loaded.test_images
+            frozen = of_train if split == "train" else of_test
             tensor = resident(stored, f"{loaded.checksum} {split}", device)
-            return ImageSet(tensor, rows, loaded.mean, loaded.std, parts[split == "test"])
+            return ImageSet(tensor, rows, loaded.mean, loaded.std, frozen)
 
         self._images = images("train", self.rows)
         self._test = images("test", np.arange(self.test_size))
@@ -224,7 +235,9 @@ class ActiveLearningEnv(gym.Env[Any, Any]):
         if "state" in options:
             self._restore(options["state"])
             return self._observe(self._view, self.options.observe), self._info()
-        initial = np.asarray(pool.initial_set(self.protocol, self.rows, self._images.embedding, key), np.int64)
+        initial = np.asarray(
+            pool.initial_set(self.protocol, self.rows, self._images.embedding, key), np.int64
+        )
         self._oracle.begin(key)
         episode = Episode(key, initial, self._oracle.reveal(initial), len(initial))
         with self.runtime.active():
@@ -260,9 +273,15 @@ class ActiveLearningEnv(gym.Env[Any, Any]):
             raise
         over = self._current().cycle == self.protocol.cycles
         info = self._info() | {"query": query.copy(), "replaced": replaced}
-        return self._observe(self._view, self.options.observe), self._reward(self._current()), over, False, info
+        return (
+            self._observe(self._view, self.options.observe),
+            self._reward(self._current()),
+            over,
+            False,
+            info,
+        )
 
-    def render(self) -> NDArray[np.uint8] | None:  # type: ignore[override]
+    def render(self) -> NDArray[np.uint8] | None:
         """Returns the picture of the cycle, uint8 (600, 1000, 3), or None without ``render_mode``."""
         if self.render_mode is None:
             return None
@@ -351,7 +370,9 @@ class ActiveLearningEnv(gym.Env[Any, Any]):
         self._view.refresh(episode, previous)
 
     def _correct(self, split: Validation | None) -> int:
-        images, labels = (self._test, self._test_labels) if split is None else (split.image_set, split.labels())
+        images, labels = (
+            (self._test, self._test_labels) if split is None else (split.image_set, split.labels())
+        )
         return int((self._learner.predict(images) == labels).sum())
 
     def _reward(self, episode: Episode) -> float:

@@ -21,7 +21,13 @@ Float32 = NDArray[np.float32]
 
 
 def space(
-    kind: str, *, pool_size: int, candidates: int, feature_size: int, num_classes: int, scores: tuple[str, ...]
+    kind: str,
+    *,
+    pool_size: int,
+    candidates: int,
+    feature_size: int,
+    num_classes: int,
+    scores: tuple[str, ...],
 ) -> spaces.Space[Any]:
     """Returns the observation space of ``observe=kind``.
 

@@ -63,7 +63,9 @@ class Options:
         for name, allowed in choices.items():
             if getattr(self, name) not in allowed:
                 given = getattr(self, name)
-                raise InvalidRecipe(f"{name}={given!r} was given; it must be one of {', '.join(map(repr, allowed))}.")
+                raise InvalidRecipe(
+                    f"{name}={given!r} was given; it must be one of {', '.join(map(repr, allowed))}."
+                )
         for name in ("candidates", "threads", "image_size"):
             value = getattr(self, name)
             if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):

@@ -143,7 +143,9 @@ class Recipe:
     cutout: int = _integer(0, 0)
     label_smoothing: float = _real(0.0, most=0.95)
     joint: str | None = _text_or_none()
-    joint_options: tuple[tuple[str, Any], ...] = _field((), ("a list of pairs", lambda v: isinstance(v, tuple)))
+    joint_options: tuple[tuple[str, Any], ...] = _field(
+        (), ("a list of pairs", lambda v: isinstance(v, tuple))
+    )
     embedding: str | None = _text_or_none()
     embedding_size: int = _integer(256, 1)
     ridge_penalty: float = _real(1.0, above=True)

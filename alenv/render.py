@@ -52,9 +52,12 @@ def draw(
     bars.set_yticks(np.arange(len(class_names)) if few else [], class_names if few else [])
     bars.set_ylim(len(class_names) - 0.5, -0.5)
     bars.set_xlabel("labels bought per class")
-    _contact_sheet(figure, grid[1, 0], images, episode.labels[-len(images) :] if len(images) else [], class_names)
-    canvas.draw()
-    return np.asarray(canvas.buffer_rgba())[:, :, :3].copy()
+    _contact_sheet(
+        figure, grid[1, 0], images, episode.labels[-len(images) :] if len(images) else [], class_names
+    )
+    canvas.draw()  # type: ignore[no-untyped-call]
+    pixels = np.asarray(canvas.buffer_rgba())  # type: ignore[no-untyped-call]
+    return pixels[:, :, :3].copy()
 
 
 def _contact_sheet(

@@ -99,7 +99,9 @@ def resolve(device: str, precision: str, threads: int | None, default_device: st
     """
     device = default_device if device == "auto" else device
     if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+        device = (
+            "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+        )
     _check_device(device)
     if precision == "auto":
         precision = "bf16" if has_bf16_units(device) else "fp32"

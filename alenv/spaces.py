@@ -20,7 +20,9 @@ class Query(MultiDiscrete):
         query_size: B.
     """
 
-    def __init__(self, pool_size: int, query_size: int, seed: int | np.random.Generator | None = None) -> None:
+    def __init__(
+        self, pool_size: int, query_size: int, seed: int | np.random.Generator | None = None
+    ) -> None:
         """Builds the space.
 
         Args:
@@ -32,7 +34,7 @@ class Query(MultiDiscrete):
         self.query_size = int(query_size)
         super().__init__(np.full(self.query_size, self.pool_size, dtype=np.int64), seed=seed)
 
-    def sample(self, mask: Any = None, probability: Any = None) -> NDArray[np.integer[Any]]:
+    def sample(self, mask: Any = None, probability: Any = None) -> NDArray[np.int64]:
         """Draws B distinct pool indices uniformly.
 
         Args:

@@ -63,7 +63,9 @@ class ScoredImages:
     on the environment's device.
     """
 
-    def __init__(self, learner: Learner, images: ImageSet, recipe: Recipe, runtime: Runtime, env_id: str) -> None:
+    def __init__(
+        self, learner: Learner, images: ImageSet, recipe: Recipe, runtime: Runtime, env_id: str
+    ) -> None:
         """Binds a learner to a set of images.
 
         Args:
@@ -120,7 +122,7 @@ class ScoredImages:
             scored = self._scored.setdefault(
                 maps, torch.zeros(len(self), dtype=torch.bool, device=wanted.device)
             )
-            missing = wanted[~scored[wanted]].unique()
+            missing = torch.unique(wanted[~scored[wanted]])
             if len(missing) or name not in self._scores:
                 self._compute(missing if len(missing) else wanted.new_zeros(1), maps)
             return self._scores[name][wanted]

@@ -169,7 +169,7 @@ def in_batches(indices: Tensor, score: Callable[[Tensor], dict[str, Tensor]]) ->
         The tensors of ``score`` with n rows.
     """
     parts: list[dict[str, Tensor]] = []
-    for chunk in indices.split(INFERENCE_BATCH):
+    for chunk in torch.split(indices, INFERENCE_BATCH):
         missing = INFERENCE_BATCH - len(chunk)
         padded = torch.cat([chunk, chunk[:1].expand(missing)]) if missing else chunk
         parts.append({name: values[: len(chunk)] for name, values in score(padded).items()})

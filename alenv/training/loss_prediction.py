@@ -78,7 +78,8 @@ class LossPrediction(Objective):
         maps = maps if joint else [stage.detach() for stage in maps]
         predicted = step.networks["loss_module"](maps)
         ranking = ranking_loss(predicted, step.losses.detach(), self.settings["joint_margin"])
-        return step.losses.mean() + self.settings["joint_weight"] * ranking
+        weight: float = self.settings["joint_weight"]
+        return step.losses.mean() + weight * ranking
 
     def scores(
         self, networks: nn.ModuleDict, features: Tensor, feature_maps: list[Tensor]

@@ -31,7 +31,9 @@ class NetworkLearner:
         classifier: The network, on the device.
     """
 
-    def __init__(self, recipe: Recipe, shape: tuple[int, int, int], num_classes: int, runtime: Runtime) -> None:
+    def __init__(
+        self, recipe: Recipe, shape: tuple[int, int, int], num_classes: int, runtime: Runtime
+    ) -> None:
         """Builds the network without drawing its weights; ``begin`` does that.
 
         Args:
@@ -50,7 +52,9 @@ class NetworkLearner:
         self._key = 0
         self.classifier = self._build(torch.Generator().manual_seed(0))
         self.feature_size = self.classifier.feature_size
-        self._pretrained = load_pretraining(recipe.pretraining, self.classifier) if recipe.pretraining else None
+        self._pretrained = (
+            load_pretraining(recipe.pretraining, self.classifier) if recipe.pretraining else None
+        )
         self.networks = nn.ModuleDict()
 
     def _build(self, generator: torch.Generator) -> nets.Classifier:
@@ -102,9 +106,7 @@ class NetworkLearner:
         unlabeled = torch.nonzero(known < 0).squeeze(1).to(device)
         self._train(images, torch.from_numpy(labeled).to(device), unlabeled, known.to(device), cycle)
 
-    def _train(
-        self, images: ImageSet, labeled: Tensor, unlabeled: Tensor, known: Tensor, cycle: int
-    ) -> None:
+    def _train(self, images: ImageSet, labeled: Tensor, unlabeled: Tensor, known: Tensor, cycle: int) -> None:
         recipe, classifier, networks = self.recipe, self.classifier, self.networks
         order = torch_stream(self._key, Purpose.BATCHES, cycle)
         augmenting = torch_stream(self._key, Purpose.AUGMENTATION, cycle)
@@ -130,7 +132,7 @@ class NetworkLearner:
                 optimizer.step()
                 self.objective.after_step(step)
                 if recipe.stop_accuracy is not None:
-                    right += (step.labeled.logits.argmax(1) == step.labeled.labels).sum()
+                    right += (step.labeled.logits.argmax(1) == known[some]).sum()
                     seen += len(some)
             if recipe.stop_accuracy is not None and float(right) >= recipe.stop_accuracy * seen:
                 break
@@ -159,9 +161,7 @@ class NetworkLearner:
             batch = augment(raw)
             with self.runtime.autocast():
                 outputs = self.classifier.outputs(batch)
-            return Part(
-                indices, raw, batch, outputs.features, outputs.feature_maps, outputs.logits, labels
-            )
+            return Part(indices, raw, batch, outputs.features, outputs.feature_maps, outputs.logits, labels)
 
         labeled = part(some, known[some])
         unlabeled = None if others is None or len(others) == 0 else part(others, None)
@@ -266,7 +266,9 @@ def load_pretraining(path: str, classifier: nets.Classifier) -> dict[str, Tensor
     try:
         weights = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
-        raise InvalidRecipe(f"pretraining={path!r} cannot be read ({error}); give a state_dict file.") from error
+        raise InvalidRecipe(
+            f"pretraining={path!r} cannot be read ({error}); give a state_dict file."
+        ) from error
     if not isinstance(weights, dict):
         raise InvalidRecipe(f"pretraining={path!r} holds a {type(weights).__name__}; give a state_dict file.")
     weights = {name: value for name, value in weights.items() if not name.startswith("head.")}

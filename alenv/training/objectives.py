@@ -102,7 +102,7 @@ class Objective:
             generator: CPU generator of the batch order.
         """
         order = torch.randperm(len(labeled), generator=generator).to(labeled.device)
-        return [(chunk, None) for chunk in labeled[order].split(self.recipe.batch_size)]
+        return [(chunk, None) for chunk in torch.split(labeled[order], self.recipe.batch_size)]
 
     def loss(self, step: Step) -> Tensor:
         """Returns the scalar loss of one step."""
@@ -177,5 +177,7 @@ def make(recipe: Recipe) -> Objective:
         default = objective.options[name]
         allowed = (int, float) if isinstance(default, float) else type(default)
         if not isinstance(value, allowed) or isinstance(value, bool) is not isinstance(default, bool):
-            raise InvalidRecipe(f"{name}={value!r} was given; it must be a number like its default {default!r}.")
+            raise InvalidRecipe(
+                f"{name}={value!r} was given; it must be a number like its default {default!r}."
+            )
     return objective(recipe, **dict(recipe.joint_options))

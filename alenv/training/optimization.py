@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from typing import Any
 
 import torch
 from torch import nn
@@ -19,20 +20,21 @@ def make_optimizer(recipe: Recipe, parameters: Iterable[nn.Parameter]) -> torch.
         parameters: What is trained. With ``decay="weights"`` only tensors of two and more dimensions decay.
     """
     trained = [parameter for parameter in parameters if parameter.requires_grad]
+    groups: list[dict[str, Any]] = [{"params": trained}]
     if recipe.decay == "weights":
         decayed = [p for p in trained if p.ndim > 1]
         spared = [p for p in trained if p.ndim <= 1]
         groups = [{"params": decayed}, {"params": spared, "weight_decay": 0.0}]
-    else:
-        groups = [{"params": trained}]
-    common = {"lr": recipe.lr, "weight_decay": recipe.weight_decay}
+    lr, decay = recipe.lr, recipe.weight_decay
     if recipe.optimizer == "sgd":
-        return torch.optim.SGD(groups, momentum=recipe.momentum, nesterov=recipe.nesterov, **common)
+        return torch.optim.SGD(
+            groups, lr, momentum=recipe.momentum, nesterov=recipe.nesterov, weight_decay=decay
+        )
     if recipe.optimizer == "rmsprop":
-        return torch.optim.RMSprop(groups, momentum=recipe.momentum, **common)
+        return torch.optim.RMSprop(groups, lr, momentum=recipe.momentum, weight_decay=decay)
     if recipe.optimizer == "adam":
-        return torch.optim.Adam(groups, **common)
-    return torch.optim.AdamW(groups, **common)
+        return torch.optim.Adam(groups, lr, weight_decay=decay)
+    return torch.optim.AdamW(groups, lr, weight_decay=decay)
 
 
 def learning_rate(recipe: Recipe, epoch: int, progress: float) -> float:

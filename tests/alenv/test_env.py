@@ -52,9 +52,17 @@ def weights(env: gym.Env[Any, Any]) -> Any:
     return env.unwrapped.get_state()["learner"]  # type: ignore[attr-defined]
 
 
-# ---- the checkers -----------------------------------------------------------------------------------------------
+# ---- the checkers ----
 
-HEAVY = {"threads": 1, "epochs": 1, "initial_size": 6, "query_size": 3, "budget": 6, "backbone": "convnet", "width": 8}
+HEAVY = {
+    "threads": 1,
+    "epochs": 1,
+    "initial_size": 6,
+    "query_size": 3,
+    "budget": 6,
+    "backbone": "convnet",
+    "width": 8,
+}
 
 
 def checked_ids(folder: Path) -> list[tuple[str, dict[str, Any]]]:
@@ -84,7 +92,9 @@ def test_both_checkers_pass(number: int, image_folder: Path, fixture_sets: None)
 @pytest.mark.parametrize("vector", [gym.vector.SyncVectorEnv, gym.vector.AsyncVectorEnv])
 def test_vector_environments_give_the_single_environments_numbers(vector: Any) -> None:
     single = [play(make(observe="stats"), seed) for seed in (3, 4)]
-    envs = vector([lambda: make(observe="stats")] * 2)  # after training in the parent: forked workers must not hang
+    envs = vector(
+        [lambda: make(observe="stats")] * 2
+    )  # after training in the parent: forked workers must not hang
     observations, _ = envs.reset(seed=[3, 4])
     for lane in range(2):
         assert_equal(observations[lane], single[lane][0][0])
@@ -116,7 +126,7 @@ def test_observations_lie_in_their_space_and_share_no_memory(observe: str, joint
         assert (view.candidates >= 0).all()
 
 
-# ---- seeds and bits -----------------------------------------------------------------------------------------------
+# ---- seeds and bits ----
 
 
 @pytest.mark.parametrize("name", ["ALDigits-v0", "ALDigitsRidge-v0"])
@@ -158,7 +168,7 @@ def test_resetting_without_a_seed_starts_another_episode() -> None:
     assert not np.array_equal(first, env.unwrapped.view.labeled)  # type: ignore[attr-defined]
 
 
-# ---- queries --------------------------------------------------------------------------------------------------------
+# ---- queries ----
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -247,7 +257,7 @@ def test_a_sampled_action_is_exactly_the_random_strategy() -> None:
     assert chi_square < len(free) + 5 * np.sqrt(2 * len(free))  # five standard deviations
 
 
-# ---- rewards --------------------------------------------------------------------------------------------------------
+# ---- rewards ----
 
 
 @pytest.mark.parametrize("validation", [0, 100])
@@ -263,7 +273,9 @@ def test_rewards_are_what_they_say(validation: int) -> None:
     assert [step[1] for step in traces["accuracy"][1:]] == accuracy
     gains = [step[1] for step in traces["gain"][1:]]
     np.testing.assert_allclose(gains, np.diff([first, *accuracy]), atol=1e-12)
-    assert sum(step[1] for step in traces["auc_gain"][1:]) == pytest.approx(np.mean(accuracy) - first, abs=1e-12)
+    assert sum(step[1] for step in traces["auc_gain"][1:]) == pytest.approx(
+        np.mean(accuracy) - first, abs=1e-12
+    )
     assert ("validation_accuracy" in traces["gain"][0][1]) == bool(validation)
     assert all("test_accuracy" in (step[4] if len(step) == 5 else step[1]) for step in traces["gain"])
 
@@ -285,7 +297,7 @@ def test_accuracy_is_measured_on_the_test_set() -> None:
     assert not truncated
 
 
-# ---- legal corners --------------------------------------------------------------------------------------------------
+# ---- legal corners ----
 
 
 @pytest.mark.parametrize("name", ["ALDigits-v0", "ALDigitsRidge-v0"])
@@ -307,7 +319,9 @@ def test_budget_zero_trains_once_and_ends() -> None:
 
 @pytest.mark.parametrize("observe", ["candidates", "stats"])
 def test_the_last_query_may_take_the_whole_pool(observe: str) -> None:
-    env = make("ALDigitsRidge-v0", initial_size=1083, query_size=7, budget="all", validation=200, observe=observe)
+    env = make(
+        "ALDigitsRidge-v0", initial_size=1083, query_size=7, budget="all", validation=200, observe=observe
+    )
     trace = play(env)
     assert trace[-1][2]
     assert trace[-1][4]["labeled_count"] == len(env.unwrapped.rows) == 1097  # type: ignore[attr-defined]
@@ -330,7 +344,7 @@ def test_classes_missing_from_the_labeled_set() -> None:
     assert 0 <= env.step(env.action_space.sample())[1] <= 1
 
 
-# ---- settings -------------------------------------------------------------------------------------------------------
+# ---- settings ----
 
 BAD_SETTINGS: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"querysize": 5}, errors.UnknownName, "query_size"),
@@ -361,7 +375,9 @@ BAD_SETTINGS: list[tuple[dict[str, Any], type[Exception], str]] = [
 
 
 @pytest.mark.parametrize(("kwargs", "error", "words"), BAD_SETTINGS)
-def test_bad_settings_get_one_clear_sentence(kwargs: dict[str, Any], error: type[Exception], words: str) -> None:
+def test_bad_settings_get_one_clear_sentence(
+    kwargs: dict[str, Any], error: type[Exception], words: str
+) -> None:
     with pytest.raises(error, match=words) as caught:
         make(**kwargs).reset(seed=0)
     assert "\n" not in str(caught.value)
@@ -380,12 +396,12 @@ def test_an_unknown_dataset_or_recipe() -> None:
 
 def test_use_before_reset() -> None:
     env = make().unwrapped
-    for use in (lambda: env.step(np.arange(5)), lambda: env.view, lambda: env.get_state()):  # type: ignore[attr-defined]
+    for use in (lambda: env.step(np.arange(5)), lambda: env.view, env.get_state):  # type: ignore[attr-defined]
         with pytest.raises(errors.NotReset, match="reset"):
             use()
 
 
-# ---- state and peeking ----------------------------------------------------------------------------------------------
+# ---- state and peeking ----
 
 
 @pytest.mark.parametrize("kwargs", [{}, {"start": "cold"}, {"joint": "loss_prediction", "dropout": 0.2}])
@@ -469,7 +485,7 @@ def test_an_interrupted_step_leaves_the_state_as_it_was(monkeypatch: pytest.Monk
     assert_equal(env.step(query), other.step(query))
 
 
-# ---- leaks and costs ------------------------------------------------------------------------------------------------
+# ---- leaks and costs ----
 
 
 def test_labels_of_unqueried_images_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -45,7 +45,7 @@ def slow_k_center(x: torch.Tensor, count: int, centers: torch.Tensor) -> list[in
     return chosen
 
 
-# ---- distances --------------------------------------------------------------------------------------------
+# ---- distances ----
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])

@@ -43,7 +43,7 @@ def labels(count: int) -> np.ndarray:
     return np.random.default_rng(1).integers(0, 4, count)
 
 
-# ---- the paper's constants ---------------------------------------------------------------------------------------
+# ---- the paper's constants ----
 
 
 def test_the_default_recipe_is_the_papers() -> None:
@@ -103,7 +103,7 @@ def test_every_optimizer_lowers_the_loss(name: str, kind: type) -> None:
     assert float(net(x).detach().square().mean()) < before
 
 
-# ---- the loop against an obvious one ---------------------------------------------------------------------------------
+# ---- the loop against an obvious one ----
 
 
 def test_one_cycle_is_what_a_plain_loop_gives() -> None:
@@ -128,7 +128,9 @@ def test_one_cycle_is_what_a_plain_loop_gives() -> None:
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
-    for (name, one), other in zip(trained.classifier.state_dict().items(), plain.state_dict().values(), strict=True):
+    for (name, one), other in zip(
+        trained.classifier.state_dict().items(), plain.state_dict().values(), strict=True
+    ):
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5, msg=name)
 
 
@@ -164,7 +166,9 @@ def test_pretrained_weights_are_restored_in_every_cycle_but_the_head(tmp_path: P
     for name, value in start.items():
         assert torch.equal(value, state[name]) == (not name.startswith("head.")), name
     made.fit(images(), np.arange(8), labels(8), 0)
-    made.fit(images(), np.zeros(0, np.int64), np.zeros(0, np.int64), 1)  # no labels: only the return to the start
+    made.fit(
+        images(), np.zeros(0, np.int64), np.zeros(0, np.int64), 1
+    )  # no labels: only the return to the start
     assert all(torch.equal(v, start[n]) for n, v in made.classifier.state_dict().items())
     with pytest.raises(errors.InvalidRecipe, match="does not fit"):
         learner(start="pretrained", pretraining=str(tmp_path / "weights.pt"), width=16)
@@ -179,7 +183,9 @@ def test_training_stops_at_an_accuracy() -> None:
             epochs.append(len(epochs))
             return super().batches(labeled, unlabeled, generator)
 
-    learner(joint="counting", epochs=60, stop_accuracy=1.0, augment=False).fit(images(), np.arange(8), labels(8), 0)
+    learner(joint="counting", epochs=60, stop_accuracy=1.0, augment=False).fit(
+        images(), np.arange(8), labels(8), 0
+    )
     assert 1 < len(epochs) < 60
 
 
@@ -205,7 +211,7 @@ def test_inference_is_unaugmented_and_leaves_batch_statistics_alone() -> None:
     torch.testing.assert_close(out["map0"], expected.feature_maps[0].mean((2, 3)), rtol=1e-4, atol=1e-5)
 
 
-# ---- augmentation -----------------------------------------------------------------------------------------------------
+# ---- augmentation ----
 
 
 def test_every_crop_and_flip_is_a_shift_of_the_padded_image() -> None:
@@ -218,7 +224,9 @@ def test_every_crop_and_flip_is_a_shift_of_the_padded_image() -> None:
         for top in range(5)
         for left in range(5)
     }
-    drawn = Augmentation(True, 2, 0)(image.expand(4000, -1, -1, -1), torch.zeros(1, dtype=torch.uint8), generator)
+    drawn = Augmentation(True, 2, 0)(
+        image.expand(4000, -1, -1, -1), torch.zeros(1, dtype=torch.uint8), generator
+    )
     seen: dict[Any, int] = {}
     for one in drawn:
         matches = [key for key, value in legal.items() if torch.equal(one, value)]
@@ -239,7 +247,9 @@ def test_cutout_covers_a_square_with_the_mean_color() -> None:
     assert areas.min() >= 4
     for one in covered:  # one solid rectangle
         assert one.sum() == one.any(0).sum() * one.any(1).sum()
-    assert torch.equal(Augmentation.of(Recipe(augment=False, cutout=4))(blank, blank[0, 0, 0], generator), blank)
+    assert torch.equal(
+        Augmentation.of(Recipe(augment=False, cutout=4))(blank, blank[0, 0, 0], generator), blank
+    )
 
 
 def test_normalization_is_per_channel() -> None:
@@ -248,7 +258,7 @@ def test_normalization_is_per_channel() -> None:
     torch.testing.assert_close(made.flatten(), torch.tensor([-1.0, 3.0, 0.0]))
 
 
-# ---- objectives -------------------------------------------------------------------------------------------------------
+# ---- objectives ----
 
 
 def test_ranking_loss_against_a_loop() -> None:
@@ -256,7 +266,12 @@ def test_ranking_loss_against_a_loop() -> None:
     for count in (1, 2, 5, 8):
         predicted, true = torch.randn(count, generator=random), torch.rand(count, generator=random)
         expected = [
-            max(0.0, 0.5 - (1 if true[i] > true[count - 1 - i] else -1) * float(predicted[i] - predicted[count - 1 - i]))
+            max(
+                0.0,
+                0.5
+                - (1 if true[i] > true[count - 1 - i] else -1)
+                * float(predicted[i] - predicted[count - 1 - i]),
+            )
             for i in range(count // 2)
         ]
         mean = sum(expected) / len(expected) if expected else 0.0
@@ -327,7 +342,9 @@ class SeamObjective(Objective):
         assert step.unlabeled is not None
         critic = step.networks["critic"]
         self.optimizer.zero_grad()
-        score = critic(step.unlabeled.features.detach()).mean() - critic(step.labeled.features.detach()).mean()
+        score = (
+            critic(step.unlabeled.features.detach()).mean() - critic(step.labeled.features.detach()).mean()
+        )
         score.backward()
         self.optimizer.step()
         with torch.no_grad():
@@ -337,14 +354,19 @@ class SeamObjective(Objective):
     def evaluated(self, classifier: nn.Module) -> nn.Module:
         return self.average
 
-    def scores(self, networks: nn.ModuleDict, features: Tensor, feature_maps: list[Tensor]) -> dict[str, Tensor]:
+    def scores(
+        self, networks: nn.ModuleDict, features: Tensor, feature_maps: list[Tensor]
+    ) -> dict[str, Tensor]:
         return {"labeled_score": networks["critic"](features.float()).squeeze(1)}
 
 
 def test_an_objective_may_use_unlabeled_images_a_second_optimizer_and_an_average() -> None:
     pool, answers = images(), labels(12)
     plain, made = learner(), learner(joint="seam", joint_options=(("joint_lr", 0.2),))
-    assert all(torch.equal(a, b) for a, b in zip(plain.classifier.parameters(), made.classifier.parameters(), strict=True))
+    assert all(
+        torch.equal(a, b)
+        for a, b in zip(plain.classifier.parameters(), made.classifier.parameters(), strict=True)
+    )
     before = made.get_state()
     made.fit(pool, np.arange(12), answers, 0)
     assert made.objective.unlabeled <= set(range(12, 40))  # type: ignore[attr-defined]
@@ -359,7 +381,14 @@ def test_an_objective_may_use_unlabeled_images_a_second_optimizer_and_an_average
 
 def test_the_seam_reaches_the_environment() -> None:
     env = gym.make(
-        "ALDigits-v0", joint="seam", joint_rate=0.1, epochs=1, width=8, initial_size=10, query_size=5, budget=10
+        "ALDigits-v0",
+        joint="seam",
+        joint_rate=0.1,
+        epochs=1,
+        width=8,
+        initial_size=10,
+        query_size=5,
+        budget=10,
     )
     observation, _ = env.reset(seed=0)
     assert observation["labeled_score"].shape == (50,)

@@ -65,7 +65,9 @@ def test_images_are_the_datasets_rows() -> None:
     assert len(split) == 97
     held_out = np.setdiff1d(np.arange(1297), env.rows)
     np.testing.assert_array_equal(split.labels().numpy(), digits.train_labels[held_out])
-    np.testing.assert_array_equal(split.images(raw=True).permute(0, 2, 3, 1).numpy(), digits.train_images[held_out])
+    np.testing.assert_array_equal(
+        split.images(raw=True).permute(0, 2, 3, 1).numpy(), digits.train_images[held_out]
+    )
     right = (split.logits().argmax(1) == split.labels()).sum()
     assert env._info()["validation_accuracy"] == float(right) / 97
     np.testing.assert_array_equal(env.view.labels().numpy(), digits.train_labels[env.rows[env.view.labeled]])
@@ -75,7 +77,9 @@ def test_augmented_images_come_from_the_callers_generator() -> None:
     view = played().view
     one, two = (view.augmented([1, 2], torch.Generator().manual_seed(seed)) for seed in (0, 0))
     assert torch.equal(one, two)
-    assert not torch.equal(view.augmented(np.arange(50), torch.Generator().manual_seed(1)), view.images(np.arange(50)))
+    assert not torch.equal(
+        view.augmented(np.arange(50), torch.Generator().manual_seed(1)), view.images(np.arange(50))
+    )
 
 
 def test_labels_that_were_not_bought_stay_hidden() -> None:
@@ -99,7 +103,9 @@ def test_what_is_handed_out_cannot_be_written_to() -> None:
             getattr(view, name)[0] = 0
 
 
-@pytest.mark.parametrize("indices", [np.array([-1]), np.array([1297]), np.array([0.5]), np.array([[1]]), [True]])
+@pytest.mark.parametrize(
+    "indices", [np.array([-1]), np.array([1297]), np.array([0.5]), np.array([[1]]), [True]]
+)
 def test_indices_outside_the_pool_are_refused(indices: Any) -> None:
     with pytest.raises(errors.InvalidQuery, match=r"whole numbers|indices go from 0 to 1296"):
         played(0).view.logits(indices)
@@ -108,9 +114,9 @@ def test_indices_outside_the_pool_are_refused(indices: Any) -> None:
 def test_a_missing_head_names_the_spelling_that_works() -> None:
     view = played(0).view
     for call, spelling in (
-        (lambda: view.predicted_loss(), 'gym.make("ALDigits-v0", joint="loss_prediction")'),
+        (view.predicted_loss, 'gym.make("ALDigits-v0", joint="loss_prediction")'),
         (lambda: view.member_probabilities(3), 'gym.make("ALDigits-v0", dropout=0.5)'),
-        (lambda: view.embedding(), 'gym.make("ALDigits-v0", embedding="patches")'),
+        (view.embedding, 'gym.make("ALDigits-v0", embedding="patches")'),
     ):
         with pytest.raises(errors.MissingHead) as caught:
             call()
