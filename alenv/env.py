@@ -143,7 +143,7 @@ class ActiveLearningEnv(gym.Env[Any, Any]):
         self.costs: dict[str, float] = {}
 
     def _bind(self, loaded: data.Dataset, validation_rows: Indices) -> None:
-        """Puts images, oracle, learner and view in place; big arrays reach the device at the first reset."""
+        """Puts images, oracle, learner and view in place; images lie on the device once per process."""
         device, recipe = self.runtime.device, self.recipe
         embedding = embed(loaded, recipe.embedding, recipe.embedding_size) if recipe.embedding else None
         train = len(loaded.train_labels)

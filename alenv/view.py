@@ -102,7 +102,9 @@ class ScoredImages:
         device = self._images.device
         if indices is None:
             return torch.arange(len(self), device=device)
-        tensor = torch.as_tensor(indices, device=device)
+        # A copy: torch warns of arrays that cannot be written to, and ``unlabeled`` is one.
+        given = np.array(indices) if isinstance(indices, np.ndarray) else indices
+        tensor = torch.as_tensor(given, device=device)
         if tensor.ndim != 1 or (tensor.is_floating_point() or tensor.dtype == torch.bool):
             raise InvalidQuery(
                 f"Indices of shape {tuple(tensor.shape)} and dtype {tensor.dtype} were given; give whole numbers "

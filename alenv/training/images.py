@@ -13,7 +13,7 @@ from torch import Tensor
 
 from alenv.recipe import Recipe
 
-INFERENCE_BATCH = 500  # one size for every pass: the last bits of a row depend on the batch it runs in
+INFERENCE_BATCH = 256  # one size for every pass: the last bits of a row depend on the batch it runs in
 
 _resident: dict[tuple[str, str], Tensor] = {}
 
