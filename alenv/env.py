@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-import resource
-import sys
 import time
 from typing import Any
 
@@ -13,30 +10,16 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from alenv import data, observation, pool, runtime
-from alenv.embedding import embed
+from alenv import data, observation, pool, queries, rewards, runtime, state
 from alenv.episode import Episode
-from alenv.errors import (
-    EpisodeOver,
-    InvalidProtocol,
-    InvalidQuery,
-    InvalidState,
-    NotReset,
-    PeekNotAllowed,
-    unknown,
-)
-from alenv.heads import RidgeLearner
-from alenv.oracle import Oracle
+from alenv.errors import EpisodeOver, InvalidProtocol, NotReset, PeekNotAllowed, unknown
+from alenv.parts import assemble
 from alenv.presets import resolve
 from alenv.registration import environment_id
-from alenv.seeding import Purpose, numpy_stream
 from alenv.spaces import Query
-from alenv.training.images import ImageSet, resident
-from alenv.training.network import NetworkLearner
-from alenv.view import Learner, Validation, View, check_embedding
+from alenv.view import Validation, View
 
 Indices = NDArray[np.int64]
-STATE_VERSION = 1
 FOLDER_OPTIONS = ("root", "image_size", "on_corrupt", "test_share", "split_seed")
 
 
@@ -122,7 +105,18 @@ class ActiveLearningEnv(gym.Env[Any, Any]):
         self.rows, validation_rows = pool.build(loaded.train_labels, num_classes, resolved.protocol)
         self.paths = None if loaded.paths is None else tuple(loaded.paths[row] for row in self.rows)
         self.protocol = resolved.protocol.fitted(len(self.rows))
-        self._bind(loaded, validation_rows)
+        parts = assemble(loaded, self.rows, validation_rows, resolved, self.runtime, self._id)
+        self._learner, self._oracle, self._images = parts.learner, parts.oracle, parts.images
+        self._test, self._test_labels = parts.test, parts.test_labels
+        self._view = View(
+            *parts.shared,
+            oracle=self._oracle,
+            validation=parts.validation,
+            num_classes=num_classes,
+            query_size=self.protocol.query_size,
+            draw_candidates=self._draw_candidates,
+            observe=self._observe,
+        )
         room = len(self.rows) - self.protocol.initial_size
         self._candidates = options.candidates or max(1, min(10 * self.protocol.query_size, room))
         if self._candidates > max(1, room):
@@ -141,47 +135,6 @@ class ActiveLearningEnv(gym.Env[Any, Any]):
         )
         self._episode: Episode | None = None
         self.costs: dict[str, float] = {}
-
-    def _bind(self, loaded: data.Dataset, validation_rows: Indices) -> None:
-        """Puts images, oracle, learner and view in place; images lie on the device once per process."""
-        device, recipe = self.runtime.device, self.recipe
-        embedding = embed(loaded, recipe.embedding, recipe.embedding_size) if recipe.embedding else None
-        train = len(loaded.train_labels)
-        of_train = None if embedding is None else embedding[:train]
-        of_test = None if embedding is None or len(embedding) == train else embedding[train:]
-
-        def images(split: str, rows: Indices) -> ImageSet:
-            stored = loaded.train_images if split == "train" else loaded.test_images
-            frozen = of_train if split == "train" else of_test
-            tensor = resident(stored, f"{loaded.checksum} {split}", device)
-            return ImageSet(tensor, rows, loaded.mean, loaded.std, frozen)
-
-        self._images = images("train", self.rows)
-        self._test = images("test", np.arange(self.test_size))
-        self._test_labels = torch.from_numpy(np.array(loaded.test_labels)).to(device)
-        check_embedding(self._test, recipe)
-        if recipe.head == "ridge":
-            assert self._images.embedding is not None
-            size = self._images.embedding.shape[1]
-            self._learner: Learner = RidgeLearner(recipe, size, loaded.num_classes, self.runtime)
-        else:
-            self._learner = NetworkLearner(recipe, self._images.shape, loaded.num_classes, self.runtime)
-        shared = (self._learner, self._images, recipe, self.runtime, self._id)
-        self._oracle = Oracle(loaded.train_labels[self.rows], loaded.num_classes, self.protocol.label_noise)
-        validation = None
-        if len(validation_rows):
-            held_out = images("train", validation_rows)
-            labels = loaded.train_labels[validation_rows].astype(np.int64)
-            validation = Validation(labels, self._learner, held_out, *shared[2:])
-        self._view = View(
-            *shared,
-            oracle=self._oracle,
-            validation=validation,
-            num_classes=loaded.num_classes,
-            query_size=self.protocol.query_size,
-            draw_candidates=self._draw_candidates,
-            observe=self._observe,
-        )
 
     # ---- what can be read -----------------------------------------------------------------------------------
 
@@ -229,7 +182,7 @@ class ActiveLearningEnv(gym.Env[Any, Any]):
             if name != "state":
                 raise unknown("reset option", name, ["state"])
         if "state" in options:
-            self._check_state(options["state"])
+            state.check(options["state"], self.recipe, self.protocol, self.dataset_checksum)
         super().reset(seed=seed)
         key = int(self.np_random.integers(2**63))  # drawn for a restored state too: the stream stays in step
         if "state" in options:
@@ -262,7 +215,7 @@ class ActiveLearningEnv(gym.Env[Any, Any]):
         """
         episode = self._current()
         self._check_budget(episode)
-        query, replaced = self._legal(self._parsed(action), episode)
+        query, replaced = self._read(action, episode)
         before = self._learner.get_state()
         labels = self._oracle.reveal(query)
         try:
@@ -304,21 +257,21 @@ class ActiveLearningEnv(gym.Env[Any, Any]):
     def get_state(self) -> dict[str, Any]:
         """Returns the episode and the weights as tensors and scalars, loadable weights-only."""
         return {
-            "version": STATE_VERSION,
-            "environment": self._fingerprint(),
+            "version": state.VERSION,
+            "environment": state.fingerprint(self.recipe, self.protocol, self.dataset_checksum),
             "episode": self._current().get_state(),
             "learner": self._learner.get_state(),
             "previous": self._view.previous_state,
         }
 
-    def peek(self, queries: Any) -> NDArray[np.float64]:
+    def peek(self, candidates: Any) -> NDArray[np.float64]:
         """Returns the reward that each query would earn now, bit for bit, and changes nothing.
 
         Args:
-            queries: A sequence of int64 (B,) queries, each legal or replaced as ``step`` would.
+            candidates: A sequence of int64 (B,) queries, each legal or replaced as ``step`` would.
 
         Returns:
-            float64 (len(queries),).
+            float64 (len(candidates),).
 
         Raises:
             PeekNotAllowed: The environment was made without ``allow_peek=True`` or without a validation split.
@@ -330,7 +283,7 @@ class ActiveLearningEnv(gym.Env[Any, Any]):
             )
         episode = self._current()
         self._check_budget(episode)
-        legal = [self._legal(self._parsed(query), episode)[0] for query in queries]
+        legal = [self._read(query, episode)[0] for query in candidates]
         before = self._learner.get_state()
         rewards = []
         try:
@@ -363,7 +316,7 @@ class ActiveLearningEnv(gym.Env[Any, Any]):
         self.costs = self._view.costs  # the inference that agents ask for is counted there
         self.costs["train_seconds"] = trained - start
         self.costs["evaluate_seconds"] = time.perf_counter() - trained
-        self.costs["peak_memory_megabytes"] = _peak_memory(self.runtime.device)
+        self.costs["peak_memory_megabytes"] = self.runtime.peak_memory()
 
     def _adopt(self, episode: Episode, previous: dict[str, Any] | None) -> None:
         self._episode = episode
@@ -379,13 +332,7 @@ class ActiveLearningEnv(gym.Env[Any, Any]):
         split = self._view.validation
         right = episode.test_correct if split is None else episode.validation_correct
         total = self.test_size if split is None else len(split)
-        accuracy, gain = right[-1] / total, (right[-1] - right[-2]) / total
-        if self.options.reward == "accuracy":
-            return accuracy
-        if self.options.reward == "gain":
-            return gain
-        cycles = self.protocol.cycles
-        return gain * (cycles - episode.cycle + 1) / cycles
+        return rewards.of(self.options.reward, right, total, self.protocol.cycles)
 
     def _info(self) -> dict[str, Any]:
         episode = self._current()
@@ -407,50 +354,14 @@ class ActiveLearningEnv(gym.Env[Any, Any]):
                 f"The budget of {self.protocol.budget} labels is spent; call reset to start another episode."
             )
 
-    def _parsed(self, action: Any) -> Indices:
-        size, query = len(self.rows), np.asarray(action)
-        wanted = f"give {self.protocol.query_size} whole numbers from 0 to {size - 1} as int64"
-        if query.shape != (self.protocol.query_size,):
-            raise InvalidQuery(f"A query of shape {query.shape} was given; {wanted}.")
-        if not np.issubdtype(query.dtype, np.integer):
-            raise InvalidQuery(f"A query of dtype {query.dtype} was given; {wanted}.")
-        outside = query[(query < 0) | (query >= size)]
-        if len(outside):
-            raise InvalidQuery(f"Pool index {outside[0]} was given; {wanted}.")
-        return query.astype(np.int64)
-
-    def _legal(self, query: Indices, episode: Episode) -> tuple[Indices, int]:
-        """Replaces, or refuses, indices that are labeled or stand in the query before."""
-        taken = np.zeros(len(self.rows), dtype=bool)
-        taken[episode.labeled] = True
-        first = np.zeros(len(query), dtype=bool)
-        first[np.unique(query, return_index=True)[1]] = True
-        wrong = taken[query] | ~first
-        if not wrong.any():
-            return query, 0
-        if self.options.on_invalid == "raise":
-            index = query[wrong][0]
-            why = "is labeled already" if taken[index] else "stands in the query twice"
-            raise InvalidQuery(
-                f"Pool index {index} {why}; query distinct indices of view.unlabeled, or make the environment "
-                "with on_invalid='replace'."
-            )
-        taken[query[~wrong]] = True
-        random = numpy_stream(episode.key, Purpose.REPLACEMENT, episode.cycle)
-        query[wrong] = random.choice(np.flatnonzero(~taken), wrong.sum(), replace=False)
-        return query, int(wrong.sum())
+    def _read(self, action: Any, episode: Episode) -> tuple[Indices, int]:
+        """Returns a legal query and how many of its indices were replaced."""
+        size = len(self.rows)
+        query = queries.parse(action, size, self.protocol.query_size)
+        return queries.legalize(query, episode, size, refuse=self.options.on_invalid == "raise")
 
     def _draw_candidates(self, episode: Episode) -> Indices:
-        """Returns the first K unlabeled indices of the cycle's permutation, repeated cyclically if there are fewer.
-
-        The permutation does not depend on what was bought, so that arms with one seed see much the same images.
-        Once nothing is left unlabeled (the last observation of an exhausted pool) labeled indices fill the shape.
-        """
-        order = numpy_stream(episode.key, Purpose.CANDIDATES, episode.cycle).permutation(len(self.rows))
-        free = np.ones(len(self.rows), dtype=bool)
-        free[episode.labeled] = False
-        drawn = order[free[order]][: self._candidates]
-        return np.resize(drawn if len(drawn) else order, self._candidates)
+        return queries.draw_candidates(episode, len(self.rows), self._candidates)
 
     def _observe(self, view: View, kind: str) -> Any:
         if kind not in ("candidates", "stats", "progress"):
@@ -461,48 +372,13 @@ class ActiveLearningEnv(gym.Env[Any, Any]):
 
     # ---- restoring ------------------------------------------------------------------------------------------
 
-    def _fingerprint(self) -> dict[str, Any]:
-        """Returns what a state depends on: recipe, protocol and data, as JSON-like values."""
-        return {
-            "recipe": _plain(dataclasses.asdict(self.recipe)),
-            "protocol": _plain(dataclasses.asdict(self.protocol)),
-            "dataset": self.dataset_checksum,
-        }
-
-    def _check_state(self, state: Any) -> None:
-        if not isinstance(state, dict) or state.get("version") != STATE_VERSION:
-            raise InvalidState("The state was not written by this version of alenv; start the episode anew.")
-        mine, theirs = self._fingerprint(), state["environment"]
-        for group, value in mine.items():
-            other = theirs.get(group)
-            if other == value:
-                continue
-            names = [k for k in value if value[k] != other.get(k)] if isinstance(value, dict) else [group]
-            raise InvalidState(
-                f"The state belongs to an environment with another {group} ({', '.join(names)}); make the "
-                "environment with the settings it was saved from."
-            )
-
-    def _restore(self, state: dict[str, Any]) -> None:
-        episode = Episode.from_state(state["episode"])
+    def _restore(self, saved: dict[str, Any]) -> None:
+        episode = Episode.from_state(saved["episode"])
         self._oracle.begin(episode.key)
         self._oracle.reveal(episode.labeled)
         with self.runtime.active():
-            self._learner.set_state(state["learner"])
-        self._adopt(episode, state["previous"])
+            self._learner.set_state(saved["learner"])
+        self._adopt(episode, saved["previous"])
         self.costs = self._view.costs
         self.costs.update(train_seconds=0.0, evaluate_seconds=0.0)
-        self.costs["peak_memory_megabytes"] = _peak_memory(self.runtime.device)
-
-
-def _plain(settings: dict[str, Any]) -> dict[str, Any]:
-    return {name: [list(v) if isinstance(v, tuple) else v for v in value] if isinstance(value, tuple) else value
-            for name, value in settings.items()}  # fmt: skip
-
-
-def _peak_memory(device: str) -> float:
-    """Returns the largest memory held so far in MB: the device's on CUDA, else this process's resident set."""
-    if device.startswith("cuda"):
-        return torch.cuda.max_memory_allocated(device) / 1e6
-    unit = 1 if sys.platform == "darwin" else 1024  # ru_maxrss is in bytes on macOS, in kibibytes on Linux
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
+        self.costs["peak_memory_megabytes"] = self.runtime.peak_memory()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import resource
+import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -57,6 +59,15 @@ class Runtime:
         if self.precision == "fp32":
             return nullcontext()
         return torch.autocast(torch.device(self.device).type, dtype=torch.bfloat16)
+
+    def peak_memory(self) -> float:
+        """Returns the largest memory held so far in MB: the device's on CUDA, else this process's resident set."""
+        if self.device.startswith("cuda"):
+            return torch.cuda.max_memory_allocated(self.device) / 1e6
+        unit = (
+            1 if sys.platform == "darwin" else 1024
+        )  # ru_maxrss is in bytes on macOS, in kibibytes on Linux
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
 
 
 @contextmanager

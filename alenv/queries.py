@@ -1,0 +1,93 @@
+"""What makes a query legal, and which unlabeled images are shown as candidates."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from alenv.episode import Episode
+from alenv.errors import InvalidQuery
+from alenv.seeding import Purpose, numpy_stream
+
+Indices = NDArray[np.int64]
+
+
+def parse(action: Any, pool_size: int, query_size: int) -> Indices:
+    """Reads an action as pool indices.
+
+    Args:
+        action: What the agent gave.
+        pool_size: N.
+        query_size: B.
+
+    Returns:
+        A copy, int64 (B,), each in [0, N).
+
+    Raises:
+        InvalidQuery: Shape, dtype or a value is outside the action space.
+    """
+    query = np.asarray(action)
+    wanted = f"give {query_size} whole numbers from 0 to {pool_size - 1} as int64"
+    if query.shape != (query_size,):
+        raise InvalidQuery(f"A query of shape {query.shape} was given; {wanted}.")
+    if not np.issubdtype(query.dtype, np.integer):
+        raise InvalidQuery(f"A query of dtype {query.dtype} was given; {wanted}.")
+    outside = query[(query < 0) | (query >= pool_size)]
+    if len(outside):
+        raise InvalidQuery(f"Pool index {outside[0]} was given; {wanted}.")
+    return query.astype(np.int64)
+
+
+def legalize(query: Indices, episode: Episode, pool_size: int, refuse: bool) -> tuple[Indices, int]:
+    """Replaces, or refuses, indices that are labeled or stand in the query before.
+
+    Args:
+        query: int64 (B,), changed in place.
+        episode: Says what is labeled; the replacements come from its stream.
+        pool_size: N.
+        refuse: Whether to raise instead of replacing.
+
+    Returns:
+        The query and the number of replaced indices.
+
+    Raises:
+        InvalidQuery: With ``refuse``, an index is labeled or repeated.
+    """
+    taken = np.zeros(pool_size, dtype=bool)
+    taken[episode.labeled] = True
+    first = np.zeros(len(query), dtype=bool)
+    first[np.unique(query, return_index=True)[1]] = True
+    wrong = taken[query] | ~first
+    if not wrong.any():
+        return query, 0
+    if refuse:
+        index = query[wrong][0]
+        why = "is labeled already" if taken[index] else "stands in the query twice"
+        raise InvalidQuery(
+            f"Pool index {index} {why}; query distinct indices of view.unlabeled, or make the environment "
+            "with on_invalid='replace'."
+        )
+    taken[query[~wrong]] = True
+    random = numpy_stream(episode.key, Purpose.REPLACEMENT, episode.cycle)
+    query[wrong] = random.choice(np.flatnonzero(~taken), wrong.sum(), replace=False)
+    return query, int(wrong.sum())
+
+
+def draw_candidates(episode: Episode, pool_size: int, count: int) -> Indices:
+    """Returns the first K unlabeled indices of the cycle's permutation, repeated cyclically if there are fewer.
+
+    The permutation does not depend on what was bought, so that arms with one seed see much the same images.
+    Once nothing is left unlabeled (the last observation of an exhausted pool) labeled indices fill the shape.
+
+    Args:
+        episode: Gives key, cycle and the labeled indices.
+        pool_size: N.
+        count: K.
+    """
+    order = numpy_stream(episode.key, Purpose.CANDIDATES, episode.cycle).permutation(pool_size)
+    free = np.ones(pool_size, dtype=bool)
+    free[episode.labeled] = False
+    drawn = order[free[order]][:count]
+    return np.resize(drawn if len(drawn) else order, count)
