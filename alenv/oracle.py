@@ -31,7 +31,6 @@ class Oracle:
     def begin(self, key: int) -> None:
         """Forgets what was bought and draws the label noise of an episode."""
         self._bought[:] = False
-        self._answers = self._true
         if self._noise:
             random = numpy_stream(key, Purpose.LABEL_NOISE)
             wrong = random.random(len(self._true)) < self._noise
