@@ -86,7 +86,7 @@ DATASETS: dict[str, Preset] = {
             "backbone": "convnet",
             "lr": 0.1,
             "nesterov": True,
-            "batch_size": 32,
+            "batch_size": 20,  # a whole number of batches at every size of the labeled set
             "epochs": 30,
             "schedule": "onecycle",
             "warmup": 0.2,
