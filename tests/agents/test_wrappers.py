@@ -10,6 +10,7 @@ import pytest
 from gymnasium.utils.env_checker import check_env
 from gymnasium.vector import AsyncVectorEnv, SyncVectorEnv
 from stable_baselines3.common.env_checker import check_env as check_env_sb3
+from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv
 
 import agents
@@ -108,7 +109,13 @@ def test_gymnasium_vector_environments(vector):
 
 @pytest.mark.parametrize("vector", [DummyVecEnv, SubprocVecEnv])
 def test_stable_baselines_vector_environments(vector):
-    envs = vector([make])
+    envs = make_vec_env(
+        "alenv:ALDigitsRidge-v0",
+        vec_env_cls=vector,
+        env_kwargs={"query_size": 10, "budget": 30, "observe": "progress"},
+        wrapper_class=agents.ChooseStrategy,
+        wrapper_kwargs={"strategies": NAMES},
+    )
     try:
         assert envs.action_space.names == tuple(NAMES)
         assert envs.reset().shape == (1, alenv.STATS_SIZE)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -48,6 +49,15 @@ def test_npz_bytes_depend_on_values_only(monkeypatch: pytest.MonkeyPatch, tmp_pa
         assert loaded["b"].shape == (2, 0)
 
 
+@pytest.fixture
+def _ctrl_c() -> Iterator[None]:
+    """Lets SIGINT interrupt, which it does not in a process that was started in the background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("_ctrl_c")
 def test_uninterrupted_holds_a_signal_until_the_end() -> None:
     done = []
 
