@@ -134,7 +134,6 @@ class ActiveLearningEnv(gym.Env[Any, Any]):
             scores=self._learner.provides,
         )
         self._episode: Episode | None = None
-        self.costs: dict[str, float] = {}
 
     # ---- what can be read -----------------------------------------------------------------------------------
 
@@ -152,6 +151,11 @@ class ActiveLearningEnv(gym.Env[Any, Any]):
     def key(self) -> int:
         """The key of the episode, from which every random stream is derived."""
         return self._current().key
+
+    @property
+    def costs(self) -> dict[str, float]:
+        """Seconds of the last training and evaluation, of the inference that was asked for since, peak memory (MB)."""
+        return {**self._view.costs, "peak_memory_megabytes": self.runtime.peak_memory()}
 
     @property
     def test_correct(self) -> int:
@@ -313,10 +317,8 @@ class ActiveLearningEnv(gym.Env[Any, Any]):
             if self._view.validation is not None:
                 episode.validation_correct.append(self._correct(self._view.validation))
         self._adopt(episode, previous)
-        self.costs = self._view.costs  # the inference that agents ask for is counted there
-        self.costs["train_seconds"] = trained - start
-        self.costs["evaluate_seconds"] = time.perf_counter() - trained
-        self.costs["peak_memory_megabytes"] = self.runtime.peak_memory()
+        self._view.costs["train_seconds"] = trained - start
+        self._view.costs["evaluate_seconds"] = time.perf_counter() - trained
 
     def _adopt(self, episode: Episode, previous: dict[str, Any] | None) -> None:
         self._episode = episode
@@ -379,6 +381,4 @@ class ActiveLearningEnv(gym.Env[Any, Any]):
         with self.runtime.active():
             self._learner.set_state(saved["learner"])
         self._adopt(episode, saved["previous"])
-        self.costs = self._view.costs
-        self.costs.update(train_seconds=0.0, evaluate_seconds=0.0)
-        self.costs["peak_memory_megabytes"] = self.runtime.peak_memory()
+        self._view.costs.update(train_seconds=0.0, evaluate_seconds=0.0)

@@ -67,8 +67,9 @@ class RidgeLearner:
         rows = torch.cat([embedded, embedded.new_ones(len(embedded), 1)], dim=1)
         targets = torch.full((len(rows), self._num_classes), -1 / self._num_classes, device=rows.device)
         targets[torch.arange(len(rows)), torch.from_numpy(labels[new]).to(rows.device)] += 1
-        self._gram += rows.T @ rows
-        self._cross += rows.T @ targets
+        # New tensors, never changed in place: a state may share them instead of copying.
+        self._gram = torch.addmm(self._gram, rows.T, rows)
+        self._cross = torch.addmm(self._cross, rows.T, targets)
         self._count = new.stop
         penalized = self._gram.double()
         penalty = penalized.new_full((len(penalized),), self.recipe.ridge_penalty)
@@ -117,16 +118,16 @@ class RidgeLearner:
         raise self._missing("network")
 
     def get_state(self) -> dict[str, Any]:
-        """Returns copies of the sums and the weights."""
+        """Returns the sums and the weights; no later call changes them."""
         sums = {"gram": self._gram, "cross": self._cross, "weights": self._weights}
-        return {**{k: v.to("cpu", copy=True) for k, v in sums.items()}, "count": self._count}
+        return {**{name: values.cpu() for name, values in sums.items()}, "count": self._count}
 
     def set_state(self, state: dict[str, Any]) -> None:
         """Restores what ``get_state`` gave."""
         device = self.runtime.device
-        self._gram = state["gram"].to(device, copy=True)
-        self._cross = state["cross"].to(device, copy=True)
-        self._weights = state["weights"].to(device, copy=True)
+        self._gram = state["gram"].to(device)
+        self._cross = state["cross"].to(device)
+        self._weights = state["weights"].to(device)
         self._count = int(state["count"])
 
     def fork(self, state: dict[str, Any]) -> RidgeLearner:
