@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import textwrap
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from scenarios.results import Curves
 from scenarios.storage import write_bytes
 from scenarios.summary import shared_seeds
 
+HEADING_LETTER = 0.125  # inches that one bold letter of the heading takes, with some to spare
 LABEL_SIZE = 9
 INK, SOFT, GRID = "#222222", "#666666", "#e6e6e6"
 
@@ -96,7 +98,9 @@ def draw(curves: Sequence[Curves], reference: str, title: str, path: Path) -> No
     if compared:
         _draw_differences(axes[1], compared, base, style)
     left = 0.15 / figure.get_figwidth()
-    figure.text(left, 0.975, title, ha="left", va="top", fontsize=13, fontweight="bold", color=INK)
+    # A heading of many settings is cut at the frame; all of them are in the run's settings.json.
+    heading = textwrap.shorten(title, int(figure.get_figwidth() / HEADING_LETTER), placeholder=" ...")
+    figure.text(left, 0.975, heading, ha="left", va="top", fontsize=13, fontweight="bold", color=INK)
     figure.text(left, 0.915, _subtitle(curves), ha="left", va="top", fontsize=9.5, color=SOFT)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png")
