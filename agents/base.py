@@ -52,7 +52,7 @@ class Agent:
             MissingHead: The recipe does not offer what the agent needs; the message says what would.
             NotReset: The environment was not reset yet.
         """
-        self._view = env.unwrapped.view  # type: ignore[attr-defined]
+        self._view = env.unwrapped.view  # type: ignore[attr-defined]  # gym.Env knows no view
         self._seed = seed
         self.check(self.view)
 
