@@ -80,8 +80,10 @@ class RidgeLearner:
 
     def predict(self, images: ImageSet) -> Tensor:
         """Returns the class of every image of a set with an embedding, int64 (n,)."""
-        scores = torch.addmm(self._weights[-1], _embedding(images), self._weights[:-1])
-        return scores.argmax(1)
+        scores = torch.addmm(
+            self._weights[-1:].T, self._weights[:-1].T.contiguous(), images.embedding_columns
+        )  # (C, n)
+        return scores.max(0).indices  # argmax takes seven times as long on a CPU
 
     @torch.no_grad()
     def infer(self, images: ImageSet, indices: Tensor, maps: bool = False) -> dict[str, Tensor]:

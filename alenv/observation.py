@@ -113,9 +113,9 @@ def stats(view: View, probabilities: Tensor, cycles: int, total: int) -> Float32
     """
     top = probabilities.topk(2, dim=1).values
     entropy = torch.special.entr(probabilities).sum(1) / np.log(view.num_classes)
-    levels = DECILES.to(probabilities.device)
-    deciles = [(top[:, 0] - top[:, 1]).quantile(levels), entropy.quantile(levels)]
-    return np.concatenate([progress(view, cycles, total), *(_bounded(d, 1.0, 0.0) for d in deciles)])
+    spread = torch.stack([top[:, 0] - top[:, 1], entropy])  # (2, K)
+    deciles = spread.quantile(DECILES.to(spread.device), dim=1).T.flatten()
+    return np.concatenate([progress(view, cycles, total), _bounded(deciles, 1.0, 0.0)])
 
 
 def _bounded(values: Tensor, most: float, least: float) -> Float32:

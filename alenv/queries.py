@@ -76,17 +76,20 @@ def legalize(query: Indices, episode: Episode, pool_size: int, refuse: bool) -> 
 
 
 def draw_candidates(episode: Episode, pool_size: int, count: int) -> Indices:
-    """Returns the first K unlabeled indices of the cycle's permutation, repeated cyclically if there are fewer.
+    """Returns K unlabeled indices, drawn uniformly; repeated cyclically if there are fewer.
 
-    The permutation does not depend on what was bought, so that arms with one seed see much the same images.
-    Once nothing is left unlabeled (the last observation of an exhausted pool) labeled indices fill the shape.
+    They are the first unlabeled ones of a draw that does not depend on what was bought, so that arms with one
+    seed see much the same images. Once nothing is left unlabeled (the last observation of an exhausted pool)
+    labeled indices fill the shape.
 
     Args:
         episode: Gives key, cycle and the labeled indices.
         pool_size: N.
         count: K.
     """
-    order = numpy_stream(episode.key, Purpose.CANDIDATES, episode.cycle).permutation(pool_size)
+    enough = min(count + len(episode.labeled), pool_size)  # at most the labeled ones of them are passed over
+    random = numpy_stream(episode.key, Purpose.CANDIDATES, episode.cycle)
+    order = random.choice(pool_size, enough, replace=False)
     free = np.ones(pool_size, dtype=bool)
     free[episode.labeled] = False
     drawn = order[free[order]][:count]

@@ -79,13 +79,13 @@ class ScoredImages:
         self._runtime = runtime
         self._env_id = env_id
         self._cycle = 0
+        self._scores: dict[str, Tensor] = {}  # by name, (N, ...); allocated once, valid where ``_scored`` says so
         self.costs = {"inference_seconds": 0.0, "inferred_images": 0.0}
         self._forget()
 
     def _forget(self) -> None:
-        """Drops all scores; called when the classifier has changed."""
-        self._scores: dict[str, Tensor] = {}
-        self._scored: dict[bool, Tensor] = {}
+        """Makes all scores invalid; called when the classifier has changed."""
+        self._scored: dict[bool, Tensor] = {}  # without and with feature maps, bool (N,)
         self.costs.update(inference_seconds=0.0, inferred_images=0.0)
 
     def __len__(self) -> int:

@@ -18,7 +18,7 @@ def test_streams_of_seed_zero() -> None:
     env.reset(seed=0)
     assert env.key == KEY  # type: ignore[attr-defined]
     assert env.view.labeled[:5].tolist() == [46, 1004, 182, 474, 919]  # type: ignore[attr-defined]
-    assert env.view.candidates[:5].tolist() == [837, 718, 1031, 38, 410]  # type: ignore[attr-defined]
+    assert env.view.candidates[:5].tolist() == [1049, 985, 481, 865, 554]  # type: ignore[attr-defined]
     agent = agents.make("random")
     agent.reset(env, seed=0)
     assert agent.act(None)[:6].tolist() == [558, 1002, 780, 211, 816, 652]
@@ -27,7 +27,7 @@ def test_streams_of_seed_zero() -> None:
 
 def test_accuracies_of_seed_zero() -> None:
     """The ridge head is a linear system, so another processor moves no more than a borderline image or two."""
-    for name, expected in (("random", [266, 313, 308, 352]), ("margin", [257, 362, 400, 421])):
+    for name, expected in (("random", [266, 313, 308, 352]), ("margin", [243, 315, 395, 424])):
         env = gym.make("ALDigitsRidge-v0", observe="progress")
         observation, _ = env.reset(seed=0)
         agent = agents.make(name)

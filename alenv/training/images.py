@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -144,6 +145,15 @@ class ImageSet:
     def device(self) -> torch.device:
         """Where the images lie."""
         return self._images.device
+
+    @cached_property
+    def embedding_columns(self) -> Tensor:
+        """The embedding with one column per image, float32 (D, n), contiguous.
+
+        A product of few rows with it takes half the time of the embedding's with few columns.
+        """
+        assert self.embedding is not None, "asked for only where the recipe names an embedding"
+        return self.embedding.T.contiguous()
 
     def raw(self, indices: Tensor) -> Tensor:
         """Returns uint8 (n, H, W, C) for int64 positions (n,)."""
