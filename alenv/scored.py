@@ -79,7 +79,7 @@ class ScoredImages:
         self._runtime = runtime
         self._env_id = env_id
         self._cycle = 0
-        self._scores: dict[str, Tensor] = {}  # by name, (N, ...); allocated once, valid where ``_scored`` says so
+        self._scores: dict[str, Tensor] = {}  # (N, ...) by name; allocated once, valid where ``_scored``
         self.costs = {"inference_seconds": 0.0, "inferred_images": 0.0}
         self._forget()
 
