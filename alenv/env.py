@@ -99,20 +99,20 @@ class ActiveLearningEnv(gym.Env[Any, Any]):
         )
         folder = {name: getattr(options, name) for name in FOLDER_OPTIONS}
         loaded = data.load(dataset, **(folder if dataset == "image_folder" else {}))
-        self.class_names, self.dataset_checksum = loaded.class_names, loaded.checksum
-        self.dataset_source, self.test_size = loaded.source, len(loaded.test_labels)
-        num_classes = loaded.num_classes
-        self.rows, validation_rows = pool.build(loaded.train_labels, num_classes, resolved.protocol)
+        task = pool.task(loaded, resolved.protocol.outliers)
+        self.class_names, self.dataset_checksum = task.class_names, loaded.checksum
+        self.dataset_source, self.test_size = loaded.source, len(task.test_labels)
+        self.rows, validation_rows = pool.build(task.labels, task.num_classes, resolved.protocol)
         self.paths = None if loaded.paths is None else tuple(loaded.paths[row] for row in self.rows)
         self.protocol = resolved.protocol.fitted(len(self.rows))
-        parts = assemble(loaded, self.rows, validation_rows, resolved, self.runtime, self._id)
+        parts = assemble(loaded, task, self.rows, validation_rows, resolved, self.runtime, self._id)
         self._learner, self._oracle, self._images = parts.learner, parts.oracle, parts.images
         self._test, self._test_labels = parts.test, parts.test_labels
         self._view = View(
             *parts.shared,
             oracle=self._oracle,
             validation=parts.validation,
-            num_classes=num_classes,
+            num_classes=task.num_classes,
             query_size=self.protocol.query_size,
             draw_candidates=self._draw_candidates,
             observe=self._observe,
@@ -130,7 +130,7 @@ class ActiveLearningEnv(gym.Env[Any, Any]):
             pool_size=len(self.rows),
             candidates=self._candidates,
             feature_size=self._learner.feature_size,
-            num_classes=num_classes,
+            num_classes=task.num_classes,
             scores=self._learner.provides,
         )
         self._episode: Episode | None = None
@@ -342,7 +342,7 @@ class ActiveLearningEnv(gym.Env[Any, Any]):
             "cycle": episode.cycle,
             "labeled_count": len(episode.labeled),
             "test_accuracy": episode.test_correct[-1] / self.test_size,
-            "class_counts": np.bincount(episode.labels, minlength=len(self.class_names)),
+            "class_counts": episode.class_counts(len(self.class_names)),
         }
         if self._view.validation is not None:
             info["validation_accuracy"] = episode.validation_correct[-1] / len(self._view.validation)

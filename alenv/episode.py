@@ -9,6 +9,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from alenv.pool import OUTLIER
+
 Indices = NDArray[np.int64]
 
 
@@ -19,7 +21,7 @@ class Episode:
     Attributes:
         key: The episode key that every random stream is derived from.
         labeled: int64 (L,) pool indices in the order of purchase, the initial set first.
-        labels: int64 (L,), their labels as the oracle gave them.
+        labels: int64 (L,), their labels as the oracle gave them; ``OUTLIER`` (-1) for images of no class.
         initial_size: Size of the initial set.
         test_correct: Rightly classified test images after each cycle.
         validation_correct: The same on the validation split; empty without one.
@@ -38,6 +40,10 @@ class Episode:
     def cycle(self) -> int:
         """The number of queries that were answered."""
         return len(self.test_correct) - 1
+
+    def class_counts(self, num_classes: int) -> Indices:
+        """Returns how many labels of each class were bought, int64 (C,); outliers are not counted."""
+        return np.bincount(self.labels[self.labels != OUTLIER], minlength=num_classes)
 
     def bought(self, query: Indices, labels: Indices, replaced: int) -> Episode:
         """Returns the episode with one more query, not yet evaluated."""

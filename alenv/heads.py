@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from alenv.errors import InvalidRecipe, MissingHead
+from alenv.pool import OUTLIER
 from alenv.recipe import Recipe
 from alenv.runtime import Runtime
 from alenv.training.images import ImageSet, in_batches
@@ -57,26 +58,28 @@ class RidgeLearner:
         Args:
             images: The pool, with an embedding.
             labeled: int64 (L,) pool indices; those of the last call come first.
-            labels: int64 (L,).
+            labels: int64 (L,); images of no class (``OUTLIER``) teach nothing.
             cycle: Unused; the solution does not depend on it.
         """
-        new = slice(self._count, len(labeled))
-        if new.start == new.stop:
+        fresh, answers = labeled[self._count :], labels[self._count :]
+        teaching = answers != OUTLIER
+        fresh, answers = fresh[teaching], answers[teaching]
+        self._count = len(labeled)
+        if len(fresh) == 0:
             return
-        embedded = _embedding(images)[torch.from_numpy(labeled[new]).to(self.runtime.device)]
+        embedded = _embedding(images)[torch.from_numpy(fresh).to(self.runtime.device)]
         rows = torch.cat([embedded, embedded.new_ones(len(embedded), 1)], dim=1)
         targets = torch.full((len(rows), self._num_classes), -1 / self._num_classes, device=rows.device)
-        targets[torch.arange(len(rows)), torch.from_numpy(labels[new]).to(rows.device)] += 1
+        targets[torch.arange(len(rows)), torch.from_numpy(answers).to(rows.device)] += 1
         # New tensors, never changed in place: a state may share them instead of copying.
         self._gram = torch.addmm(self._gram, rows.T, rows)
         self._cross = torch.addmm(self._cross, rows.T, targets)
-        self._count = new.stop
-        penalized = self._gram.double()
+        penalized = self._gram.double().cpu()  # small; and Apple's GPUs have no float64
         penalty = penalized.new_full((len(penalized),), self.recipe.ridge_penalty)
         penalty[-1] = 1e-6  # the constant: only enough to keep the factorization stable
         penalized.diagonal().add_(penalty)
         factor = torch.linalg.cholesky(penalized)
-        self._weights = torch.cholesky_solve(self._cross.double(), factor).float()
+        self._weights = torch.cholesky_solve(self._cross.double().cpu(), factor).float().to(rows.device)
 
     def predict(self, images: ImageSet) -> Tensor:
         """Returns the class of every image of a set with an embedding, int64 (n,)."""

@@ -93,7 +93,7 @@ def progress(view: View, cycles: int, total: int) -> Float32:
     if view.validation is not None:
         right = episode.validation_correct
         accuracies = [right[-1] / len(view.validation), right[max(len(right) - 2, 0)] / len(view.validation)]
-    counts = np.bincount(episode.labels, minlength=view.num_classes)
+    counts = episode.class_counts(view.num_classes)
     shares = counts / max(counts.sum(), 1)
     positive = shares[shares > 0]
     entropy = -(positive * np.log(positive)).sum() / np.log(view.num_classes)

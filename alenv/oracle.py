@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alenv.errors import HiddenLabel
+from alenv.pool import OUTLIER
 from alenv.seeding import Purpose, numpy_stream
 
 Indices = NDArray[np.int64]
@@ -18,7 +19,7 @@ class Oracle:
         """Takes the true labels.
 
         Args:
-            labels: int64 (N,).
+            labels: int64 (N,); ``OUTLIER`` for images of no class.
             num_classes: C.
             noise: Share of labels that are replaced by another class, drawn anew for every episode.
         """
@@ -33,7 +34,7 @@ class Oracle:
         self._bought[:] = False
         if self._noise:
             random = numpy_stream(key, Purpose.LABEL_NOISE)
-            wrong = random.random(len(self._true)) < self._noise
+            wrong = (random.random(len(self._true)) < self._noise) & (self._true != OUTLIER)
             shift = random.integers(1, self._num_classes, size=len(self._true))
             self._answers = np.where(wrong, (self._true + shift) % self._num_classes, self._true)
 

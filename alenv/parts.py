@@ -15,6 +15,7 @@ from alenv.embedding import embed
 from alenv.errors import InvalidRecipe
 from alenv.heads import RidgeLearner
 from alenv.oracle import Oracle
+from alenv.pool import Task
 from alenv.presets import Settings
 from alenv.runtime import Runtime
 from alenv.scored import Learner
@@ -50,6 +51,7 @@ class Parts:
 
 def assemble(
     loaded: Dataset,
+    task: Task,
     rows: Indices,
     validation_rows: Indices,
     settings: Settings,
@@ -60,6 +62,7 @@ def assemble(
 
     Args:
         loaded: The dataset.
+        task: What of it is to be learned.
         rows: int64 (N,), the pool's dataset rows.
         validation_rows: int64 (V,), the split's dataset rows.
         settings: Recipe and protocol.
@@ -79,23 +82,22 @@ def assemble(
         tensor = resident(stored, f"{loaded.checksum} {split}", device)
         return ImageSet(tensor, chosen, loaded.mean, loaded.std, frozen)
 
-    pool, test = images("train", rows), images("test", np.arange(len(loaded.test_labels)))
+    pool, test = images("train", rows), images("test", task.test_rows)
     if recipe.head == "ridge":
         assert of_train is not None, "the recipe requires an embedding for this head"
-        learner: Learner = RidgeLearner(recipe, of_train.shape[1], loaded.num_classes, runtime)
+        learner: Learner = RidgeLearner(recipe, of_train.shape[1], task.num_classes, runtime)
     else:
-        learner = NetworkLearner(recipe, pool.shape, loaded.num_classes, runtime)
+        learner = NetworkLearner(recipe, pool.shape, task.num_classes, runtime)
     validation = None
     if len(validation_rows):
-        labels = loaded.train_labels[validation_rows].astype(np.int64)
         held_out = images("train", validation_rows)
-        validation = Validation(labels, learner, held_out, recipe, runtime, env_id)
+        validation = Validation(task.labels[validation_rows], learner, held_out, recipe, runtime, env_id)
     return Parts(
         images=pool,
         test=test,
-        test_labels=torch.from_numpy(np.array(loaded.test_labels)).to(device),
+        test_labels=torch.from_numpy(task.test_labels).to(device),
         learner=learner,
-        oracle=Oracle(loaded.train_labels[rows], loaded.num_classes, settings.protocol.label_noise),
+        oracle=Oracle(task.labels[rows], task.num_classes, settings.protocol.label_noise),
         validation=validation,
         shared=(learner, pool, recipe, runtime, env_id),
     )

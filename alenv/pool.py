@@ -1,24 +1,72 @@
-"""Which dataset rows the pool holds, and which of its images are labeled at reset."""
+"""Which images are the task, which dataset rows the pool holds, and which of its images are labeled at reset."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from alenv import geometry
+from alenv.data import Dataset
 from alenv.errors import InvalidProtocol, InvalidRecipe
 from alenv.recipe import Protocol
 from alenv.seeding import Purpose, numpy_stream, torch_stream
 
 Indices = NDArray[np.int64]
+OUTLIER = -1  # the label of an image that belongs to no class
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is to be learned of a dataset.
+
+    Attributes:
+        class_names: The C classes.
+        labels: int64 (n,) of all training rows; ``OUTLIER`` for images of no class.
+        test_rows: int64 (m,), the test rows that belong to a class.
+        test_labels: int64 (m,).
+    """
+
+    class_names: tuple[str, ...]
+    labels: Indices
+    test_rows: Indices
+    test_labels: Indices
+
+    @property
+    def num_classes(self) -> int:
+        """C."""
+        return len(self.class_names)
+
+
+def task(loaded: Dataset, outliers: int) -> Task:
+    """Leaves the last ``outliers`` classes of a dataset out of the task.
+
+    Raises:
+        InvalidProtocol: Fewer than two classes would be left.
+    """
+    classes = loaded.num_classes - outliers
+    if outliers and classes < 2:
+        raise InvalidProtocol(
+            f"outliers={outliers} was given for {loaded.num_classes} classes; two must be left to tell apart, so "
+            f"use at most {max(0, loaded.num_classes - 2)}."
+        )
+    test_rows = np.flatnonzero(loaded.test_labels < classes)
+    return Task(
+        class_names=loaded.class_names[:classes],
+        labels=np.where(loaded.train_labels < classes, loaded.train_labels, OUTLIER).astype(np.int64),
+        test_rows=test_rows,
+        test_labels=loaded.test_labels[test_rows].astype(np.int64),
+    )
 
 
 def build(labels: Indices, num_classes: int, protocol: Protocol) -> tuple[Indices, Indices]:
     """Splits the training rows into pool and validation split and shapes the pool.
 
     Args:
-        labels: int64 (n,) labels of all training rows; they shape classes, and leave no trace in the order.
+        labels: int64 (n,) labels of all training rows (``OUTLIER``: no class); they shape classes, and leave no
+            trace in the order.
         num_classes: C.
         protocol: ``validation``, ``imbalance``, ``redundancy``, seeded by ``data_seed``.
 
@@ -28,15 +76,16 @@ def build(labels: Indices, num_classes: int, protocol: Protocol) -> tuple[Indice
     Raises:
         InvalidProtocol: The validation split leaves no pool.
     """
-    if protocol.validation >= len(labels):
+    eligible = int((labels != OUTLIER).sum())
+    if protocol.validation >= eligible:
         raise InvalidProtocol(
-            f"validation={protocol.validation} was given for {len(labels)} training images; use at most "
-            f"{len(labels) - 1}."
+            f"validation={protocol.validation} was given for {eligible} training images; use at most "
+            f"{eligible - 1}."
         )
     random = np.random.default_rng(protocol.data_seed)
     order = random.permutation(len(labels))
-    validation = np.sort(order[: protocol.validation])
-    rows = np.sort(order[protocol.validation :])
+    validation = np.sort(order[labels[order] != OUTLIER][: protocol.validation])
+    rows = np.setdiff1d(order, validation)
     if protocol.imbalance > 1:
         rows = imbalanced(rows, labels, num_classes, protocol.imbalance, random)
     if protocol.redundancy > 1:
@@ -49,6 +98,8 @@ def imbalanced(
 ) -> Indices:
     """Thins the classes so that their sizes fall geometrically from class 0 to class C-1 by ``ratio`` in all.
 
+    Outliers all stay.
+
     Args:
         rows: int64 (n,) dataset rows.
         labels: int64 labels of all training rows.
@@ -56,8 +107,8 @@ def imbalanced(
         ratio: Size of the largest class over that of the smallest, at least 1.
         random: Draws which images stay.
     """
-    largest = min(np.bincount(labels[rows], minlength=num_classes))
-    kept = []
+    kept = [rows[labels[rows] == OUTLIER]]
+    largest = min(np.count_nonzero(labels[rows] == label) for label in range(num_classes))
     for label in range(num_classes):
         size = max(1, round(largest * ratio ** (-label / max(1, num_classes - 1))))
         kept.append(random.permutation(rows[labels[rows] == label])[:size])

@@ -187,6 +187,9 @@ class Protocol:
         data_seed: Seed of the splits and of the pool's shape, the same for every episode.
         redundancy: Each image of the shaped part of the pool stands in it about this many times; 1 for none.
         imbalance: Ratio between the largest and the smallest class, falling geometrically over the classes.
+        outliers: How many classes, the last ones, are no part of the task: their images stand in the pool and
+            belong to no class. Buying one spends a label and teaches nothing; neither the test set nor the
+            validation split holds any.
         label_noise: Share of labels that the oracle replaces by another class.
     """
 
@@ -201,6 +204,7 @@ class Protocol:
     data_seed: int = _integer(0, 0)
     redundancy: int = _integer(1, 1)
     imbalance: float = _real(1.0, least=1.0)
+    outliers: int = _integer(0, 0)
     label_noise: float = _real(0.0, most=1.0)
 
     def __post_init__(self) -> None:

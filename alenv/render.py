@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from alenv.episode import Episode
+from alenv.pool import OUTLIER
 
 SHOWN = 24  # images of the query that fit into the picture
 INK = "#1f5fa8"
@@ -46,7 +47,7 @@ def draw(
     axes.set_ylabel("test accuracy (%)")
     axes.grid(alpha=0.3)
     bars = figure.add_subplot(grid[:, 1])
-    sizes = np.bincount(episode.labels, minlength=len(class_names))
+    sizes = episode.class_counts(len(class_names))
     few = len(class_names) <= 30
     bars.barh(np.arange(len(class_names)), sizes, color=INK)
     bars.set_yticks(np.arange(len(class_names)) if few else [], class_names if few else [])
@@ -68,5 +69,6 @@ def _contact_sheet(
     for position, (image, label) in enumerate(zip(images, np.asarray(labels), strict=True)):
         axes = figure.add_subplot(cells[position // columns, position % columns])
         axes.imshow(image[:, :, 0] if image.shape[2] != 3 else image, cmap="gray", vmin=0, vmax=255)
-        axes.set_title(class_names[label][:12], fontsize=7, pad=2)
+        name = "outlier" if label == OUTLIER else class_names[label]
+        axes.set_title(name[:12], fontsize=7, pad=2)
         axes.set_axis_off()

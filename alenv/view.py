@@ -113,7 +113,7 @@ class View(ScoredImages):
         return self._candidates
 
     def labels(self, indices: IndicesLike | None = None) -> Tensor:
-        """Returns bought labels, int64 (n,); with None those of ``labeled``, in its order.
+        """Returns bought labels, int64 (n,); with None those of ``labeled``, in its order; -1 for an outlier.
 
         Raises:
             HiddenLabel: The label of an index was not bought.

@@ -13,7 +13,7 @@ import gymnasium as gym
 
 import agents
 import alenv
-from alenv.errors import CorruptRun, RunConflict
+from alenv.errors import CorruptRun, InvalidProtocol, RunConflict
 from alenv.presets import resolve
 from scenarios import stats
 from scenarios.engines import play
@@ -93,21 +93,34 @@ class Outcome:
 def prepare(arms: Sequence[Arm]) -> tuple[Arm, ...]:
     """Resolves arms, checks that each can be made, and gives all the same validation split if one needs it.
 
+    That split is the one that some arms name, else a tenth of the smallest pool.
+
     Raises:
         AlenvError: An environment, a setting or an agent does not exist or does not fit.
+        InvalidProtocol: An agent reads validation accuracy, and two arms name different splits.
     """
     resolved = [arm.resolved() for arm in arms]
     players = [agents.make(arm.agent, **arm.agent_kwargs) for arm in resolved]
-    environments = {}
+    made: dict[str, tuple[int, int]] = {}
+    sizes = []
     for arm in resolved:
         key = json.dumps([arm.env_id, dict(arm.env_kwargs)], sort_keys=True)
-        if key not in environments:
-            environments[key] = _pool_and_split(arm)
-    sizes = list(environments.values())
-    if not any(player.needs_validation for player in players) or all(split for _, split in sizes):
+        if key not in made:
+            made[key] = _pool_and_split(arm)
+        sizes.append(made[key])
+    if not any(player.needs_validation for player in players):
         return tuple(resolved)
-    split = min(pool for pool, _ in sizes) // 10
-    return tuple(replace(arm, env_kwargs={"validation": split, **arm.env_kwargs}) for arm in resolved)
+    named = sorted({split for _, split in sizes if split})
+    if len(named) > 1:
+        raise InvalidProtocol(
+            f"Arms with validation={' and '.join(map(str, named))} were given beside an agent that reads validation "
+            "accuracy; give all arms one split."
+        )
+    split = named[0] if named else min(pool for pool, _ in sizes) // 10
+    return tuple(
+        arm if own else replace(arm, env_kwargs={**arm.env_kwargs, "validation": split})
+        for arm, (_, own) in zip(resolved, sizes, strict=True)
+    )
 
 
 def _pool_and_split(arm: Arm) -> tuple[int, int]:

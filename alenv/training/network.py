@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from alenv import nets
 from alenv.errors import InvalidRecipe
 from alenv.nets.classifier import global_average
+from alenv.pool import OUTLIER
 from alenv.recipe import Recipe
 from alenv.runtime import Runtime
 from alenv.seeding import Purpose, torch_stream
@@ -93,18 +94,22 @@ class NetworkLearner:
         Args:
             images: The pool.
             labeled: int64 (L,) pool indices whose labels are known; L = 0 trains nothing.
-            labels: int64 (L,), the labels of ``labeled`` in the same order.
+            labels: int64 (L,), the labels of ``labeled`` in the same order; images of no class (``OUTLIER``) are
+                neither trained on nor counted as unlabeled.
             cycle: The active-learning cycle, which the random streams are keyed by.
         """
         if cycle > 0 and self.recipe.start != "warm":
             self.begin(self._key)
-        if len(labeled) == 0:
+        teaching = labeled[labels != OUTLIER]
+        if len(teaching) == 0:
             return
         device = self.runtime.device
-        known = torch.full((len(images),), -1, dtype=torch.int64)  # -1: not bought
+        known = torch.full((len(images),), OUTLIER, dtype=torch.int64)
         known[torch.from_numpy(labeled)] = torch.from_numpy(labels)
-        unlabeled = torch.nonzero(known < 0).squeeze(1).to(device)
-        self._train(images, torch.from_numpy(labeled).to(device), unlabeled, known.to(device), cycle)
+        free = torch.ones(len(images), dtype=torch.bool)
+        free[torch.from_numpy(labeled)] = False
+        unlabeled = torch.nonzero(free).squeeze(1).to(device)
+        self._train(images, torch.from_numpy(teaching).to(device), unlabeled, known.to(device), cycle)
 
     def _train(self, images: ImageSet, labeled: Tensor, unlabeled: Tensor, known: Tensor, cycle: int) -> None:
         recipe, classifier, networks = self.recipe, self.classifier, self.networks

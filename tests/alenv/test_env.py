@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from stable_baselines3.common.env_checker import check_env as sb3_check_env
 
-from alenv import errors
+from alenv import errors, pool
 
 QUICK: dict[str, Any] = {"epochs": 1, "width": 8, "initial_size": 10, "query_size": 5, "budget": 15}
 RIDGE: dict[str, Any] = {"initial_size": 10, "query_size": 5, "budget": 15}
@@ -344,6 +344,93 @@ def test_classes_missing_from_the_labeled_set() -> None:
     assert 0 <= env.step(env.action_space.sample())[1] <= 1
 
 
+# ---- outliers ----
+
+
+def test_outliers_by_counting() -> None:
+    from alenv import data
+
+    digits = data.load("digits")
+    classes = np.bincount(digits.train_labels)
+    settings = {"validation": 100, "query_size": 1, "budget": "all", "initial_size": 1, "label_noise": 1.0}
+    env = make(outliers=3, observe="stats", **settings).unwrapped
+    env.reset(seed=0)
+    oracle = env._oracle  # type: ignore[attr-defined]
+    rows = env.rows  # type: ignore[attr-defined]
+    assert len(env.class_names) == env.view.num_classes == 7  # type: ignore[attr-defined]
+    assert env.test_size == (digits.test_labels < 7).sum()  # type: ignore[attr-defined]
+    validation = env.view.validation.labels()  # type: ignore[attr-defined]
+    assert len(validation) == 100
+    assert validation.min() >= 0
+    assert validation.max() == 6
+    outlying = digits.train_labels[rows] >= 7
+    assert outlying.sum() == classes[7:].sum()  # all of them are in the pool
+    assert len(rows) == len(digits.train_labels) - 100
+    labels = oracle.reveal(np.arange(len(rows)))
+    np.testing.assert_array_equal(labels == pool.OUTLIER, outlying)  # noise makes no outlier, and unmakes none
+    assert (labels[~outlying] != digits.train_labels[rows][~outlying]).all()
+    assert labels.max() == 6
+
+
+@pytest.mark.parametrize("name", ["ALDigits-v0", "ALDigitsRidge-v0"])
+def test_an_outlier_costs_a_label_and_teaches_nothing(name: str) -> None:
+    env = make(name, outliers=2, observe="stats", start="cold", render_mode="rgb_array")
+    env.reset(seed=0)
+    core: Any = env.unwrapped
+    free = core.view.unlabeled
+    junk = free[core._oracle.answer(free) == pool.OUTLIER][:5]
+    before = core.test_correct
+    other = make(name, outliers=2, observe="stats", start="cold")
+    other.reset(seed=0, options={"state": core.get_state()})
+    _, _, _, _, info = env.step(junk)
+    assert info["labeled_count"] == 15
+    assert info["class_counts"].sum() == (core.view.labels() != pool.OUTLIER).sum() <= 10
+    assert len(info["class_counts"]) == 8
+    np.testing.assert_array_equal(core.view.labels(junk), [pool.OUTLIER] * 5)
+    assert env.render() is not None
+    if "Ridge" in name:
+        assert core.test_correct == before
+    # The same cycle without the outliers ends with the same weights.
+    learner, images = other.unwrapped._learner, other.unwrapped._images  # type: ignore[attr-defined]
+    episode = other.unwrapped._episode  # type: ignore[attr-defined]
+    learner.fit(images, episode.labeled, episode.labels, 1)
+    mine, theirs = core.get_state()["learner"], learner.get_state()
+    assert_equal({**mine, "count": 0}, {**theirs, "count": 0})
+    restored = make(name, outliers=2, observe="stats", start="cold")
+    restored.reset(seed=0, options={"state": core.get_state()})
+    query = core.view.unlabeled[:5]
+    assert_equal(env.step(query), restored.step(query))
+
+
+def test_a_bought_outlier_is_not_unlabeled(monkeypatch: pytest.MonkeyPatch) -> None:
+    from alenv.training.objectives import Objective
+
+    seen: list[Any] = []
+    batches = Objective.batches
+
+    def spy(self: Any, labeled: Any, unlabeled: Any, generator: Any) -> Any:
+        seen.append((set(labeled.tolist()), set(unlabeled.tolist())))
+        return batches(self, labeled, unlabeled, generator)
+
+    monkeypatch.setattr(Objective, "batches", spy)
+    env = make(outliers=5, initial_size=40, budget=5)
+    env.reset(seed=0)
+    view = env.unwrapped.view  # type: ignore[attr-defined]
+    junk = set(view.labeled[view.labels() == pool.OUTLIER].tolist())
+    assert junk
+    assert seen[0] == (set(view.labeled.tolist()) - junk, set(view.unlabeled.tolist()))
+
+
+def test_only_outliers_train_nothing() -> None:
+    env = make(outliers=8, initial_size=1, query_size=1, budget=2)
+    for seed in range(20):
+        _, info = env.reset(seed=seed)
+        if info["class_counts"].sum() == 0:
+            break
+    assert info["class_counts"].tolist() == [0, 0]
+    assert 0 <= env.step(env.action_space.sample())[1] <= 1
+
+
 # ---- settings ----
 
 BAD_SETTINGS: list[tuple[dict[str, Any], type[Exception], str]] = [
@@ -371,6 +458,7 @@ BAD_SETTINGS: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"lr": float("nan")}, errors.InvalidRecipe, "above 0"),
     ({"embedding": "patchs"}, errors.UnknownName, "patches"),
     ({"initial_set": "kcenter"}, errors.InvalidRecipe, "embedding"),
+    ({"outliers": 9}, errors.InvalidProtocol, "at most 8"),
 ]
 
 

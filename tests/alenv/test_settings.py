@@ -87,6 +87,15 @@ def test_an_imbalanced_pool_by_counting() -> None:
     assert len(set(rows.tolist())) == len(rows)
 
 
+@pytest.mark.parametrize("shape", [{"imbalance": 10.0}, {"redundancy": 20}])
+def test_outliers_in_a_shaped_pool_keep_their_number(shape: dict[str, float]) -> None:
+    labels = np.where(LABELS < 8, LABELS, pool.OUTLIER)
+    rows, validation = pool.build(labels, 8, Protocol(initial_size=10, validation=300, outliers=2, **shape))
+    assert (labels[rows] == pool.OUTLIER).sum() == (labels == pool.OUTLIER).sum()
+    assert (labels[validation] >= 0).all()
+    assert not set(rows.tolist()) & set(validation.tolist())
+
+
 @pytest.mark.parametrize("kind", ["random", "kmeans++", "kcenter"])
 def test_initial_sets(kind: str) -> None:
     embedding = torch.from_numpy(np.random.default_rng(0).normal(size=(300, 4)).astype(np.float32))

@@ -15,9 +15,10 @@ import numpy as np
 import pytest
 
 import agents
-from alenv.errors import AlenvError, UnknownName
+from alenv.errors import AlenvError, InvalidProtocol, UnknownName
 from scenarios import Arm, Grid, build, names, product
 from scenarios.cli import main
+from scenarios.comparison import prepare
 from scenarios.scenario import Scenario
 
 ROOT = Path(__file__).parent.parent.parent
@@ -34,6 +35,28 @@ def test_an_arm_takes_the_settings_of_its_spelling() -> None:
     assert arm.agent == "ll4al:pool=all"
     assert arm.env_kwargs == {"epochs": 3, "joint": "loss_prediction"}
     assert arm.resolved() == arm
+
+
+@pytest.fixture
+def reader(monkeypatch: pytest.MonkeyPatch) -> str:
+    """A strategy that reads validation accuracy."""
+    monkeypatch.setattr(agents.registered("margin"), "needs_validation", True)
+    return "margin"
+
+
+def test_an_agent_that_reads_validation_accuracy_gives_every_arm_the_same_split(reader: str) -> None:
+    def splits(*spelled: str) -> list[int | None]:
+        arms = prepare([Arm(agent, "ALDigits-v0", agent) for agent in spelled])
+        return [arm.env_kwargs.get("validation") for arm in arms]
+
+    assert splits("random", "entropy") == [None, None]
+    assert splits("random", reader) == [129, 129]  # a tenth of 1,297
+    assert splits("random", f"{reader}@validation=200") == [200, 200]
+    assert splits("random@validation=200", reader, "entropy@validation=0") == [200, 200, 200]
+    with pytest.raises(InvalidProtocol, match="validation=100 and 200"):
+        splits("random@validation=100", f"{reader}@validation=200")
+    ridge = prepare([Arm(agent, "ALDigitsRidge-v0", agent) for agent in ("random", reader)])
+    assert all("validation" not in arm.env_kwargs for arm in ridge)  # its own split of 200
 
 
 def test_labels_are_unique() -> None:
