@@ -68,9 +68,7 @@ class View(ScoredImages):
         self._previous_state = previous
         self._previous: View | None = None
         self._candidates: NDArray[np.int64] | None = None
-        unlabeled = np.ones(len(self), dtype=bool)
-        unlabeled[episode.labeled] = False
-        self._unlabeled = _frozen(np.flatnonzero(unlabeled))
+        self._unlabeled: NDArray[np.int64] | None = None
         self._labeled = _frozen(episode.labeled)
         if self.validation is not None:
             self.validation._forget()
@@ -100,6 +98,10 @@ class View(ScoredImages):
     @property
     def unlabeled(self) -> NDArray[np.int64]:
         """The unlabeled pool indices in ascending order, int64 (U,), read-only."""
+        if self._unlabeled is None:
+            free = np.ones(len(self), dtype=bool)
+            free[self._labeled] = False
+            self._unlabeled = _frozen(np.flatnonzero(free))
         return self._unlabeled
 
     @property
