@@ -6,10 +6,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import inspect
+from dataclasses import dataclass, replace
 from typing import Any
 
-from agents.base import Agent, Strategy, best, names, register, registered
+from agents.base import Agent, Strategy, best, names, register
 from agents.learned import LearnedPolicy, as_predictor, load_policy, save_policy
 from agents.spelling import POLICY, parse
 from agents.strategies import from_spelling
@@ -19,6 +20,7 @@ from agents.wrappers import ChooseStrategy
 __all__ = [
     "Agent",
     "ChooseStrategy",
+    "Description",
     "LearnedPolicy",
     "Strategy",
     "Subset",
@@ -51,13 +53,35 @@ def make(text: str, **options: Any) -> Agent:
     return load_policy(**spelled.options) if spelled.names == (POLICY,) else from_spelling(spelled)
 
 
-def describe(text: str) -> str:
-    """Says in one line what an agent does, needs and costs, and where it was published.
+@dataclass(frozen=True)
+class Description:
+    """What an agent is, in words.
+
+    Attributes:
+        what: One sentence.
+        details: The rest of its docstring, plain text.
+        pool: What a strategy chooses from unless told otherwise: ``"all"`` unlabeled images or this cycle's
+            ``"candidates"``; empty for other agents.
+        needs: Methods of the view that not every recipe offers.
+        cost: What a query costs.
+        source: The publication.
+    """
+
+    what: str
+    details: str
+    pool: str
+    needs: tuple[str, ...]
+    cost: str
+    source: str
+
+
+def describe(text: str) -> Description:
+    """Says what an agent does, needs and costs, and where it was published.
 
     Args:
         text: As for ``make``.
     """
-    kind = type(make(text)) if text not in names() else registered(text)
-    what = (kind.__doc__ or "").splitlines()[0]
-    needs = f" Needs: {', '.join(kind.needs)}." if kind.needs else ""
-    return f"{what}{needs} Cost: {kind.cost}. Source: {kind.source}."
+    agent = make(text)
+    what, _, details = inspect.getdoc(type(agent)).replace("``", "").partition("\n")  # type: ignore[union-attr]  # all have one
+    pool = agent.pool if isinstance(agent, Strategy) else ""
+    return Description(what, details.strip(), pool, agent.needs, agent.cost, agent.source)

@@ -4,14 +4,35 @@ from __future__ import annotations
 
 import click
 from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
 
 import agents as registry
+from scenarios.tables import STYLE
 
 
 @click.command()
 @click.argument("name", required=False)
 def agents(name: str | None) -> None:
     """List the agents, or explain the agent NAME."""
-    console = Console()
-    for listed in [name] if name else registry.names():
-        console.print(f"[bold]{listed}[/bold]  {registry.describe(listed)}", highlight=False)
+    console = Console(highlight=False)
+    if name is not None:
+        _explain(name, registry.describe(name), console)
+        return
+    table = Table("name", "what it chooses", "source", leading=1, **STYLE)
+    for listed in registry.names():
+        found = registry.describe(listed)
+        table.add_row(listed, escape(found.what), escape(found.source))
+    console.print(table)
+
+
+def _explain(name: str, found: registry.Description, console: Console) -> None:
+    console.print(f"[bold]{escape(name)}[/bold]: {escape(found.what)}")
+    if found.details:
+        console.print(f"\n{escape(found.details)}\n")
+    if found.pool:
+        chosen_from = "all unlabeled images" if found.pool == "all" else "the cycle's candidates"
+        console.print(f"Chooses from: {chosen_from}")
+    if found.needs:
+        console.print(f"Needs: {', '.join(found.needs)}")
+    console.print(f"Cost: {escape(found.cost)}\nSource: {escape(found.source)}")

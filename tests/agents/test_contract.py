@@ -176,12 +176,15 @@ def test_state_round_trip(agent, planted, query):
 
 
 @pytest.mark.parametrize("name", EVERY)
-def test_descriptions_are_one_complete_line(name):
-    text = agents.describe(name)
-    assert "\n" not in text
-    assert "Cost:" in text
-    assert "Source:" in text
-    assert inspect.getdoc(type(agents.make(name))).splitlines()[0].split(".")[0] in text
+def test_descriptions_are_complete(name):
+    found = agents.describe(name)
+    document = inspect.getdoc(type(agents.make(name))).replace("``", "")
+    assert document.startswith(found.what)
+    assert "\n" not in found.what
+    assert document.endswith(found.details)
+    assert found.cost
+    assert found.source
+    assert found.pool == agents.make(name).pool
 
 
 def test_an_agent_used_before_reset_says_so(agent):

@@ -74,7 +74,7 @@ def test_loading_by_spelling(tmp_path, model):
         agent = agents.make(text)
         assert isinstance(agent, agents.LearnedPolicy)
         assert agent.needs_validation
-    assert "Stable-Baselines3" in agents.describe(f"policy={path}")
+    assert "Stable-Baselines3" in agents.describe(f"policy={path}").source
 
 
 def test_loading_leaves_the_global_random_state_alone(tmp_path, model):

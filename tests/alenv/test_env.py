@@ -367,7 +367,9 @@ def test_outliers_by_counting() -> None:
     assert outlying.sum() == classes[7:].sum()  # all of them are in the pool
     assert len(rows) == len(digits.train_labels) - 100
     labels = oracle.reveal(np.arange(len(rows)))
-    np.testing.assert_array_equal(labels == pool.OUTLIER, outlying)  # noise makes no outlier, and unmakes none
+    np.testing.assert_array_equal(
+        labels == pool.OUTLIER, outlying
+    )  # noise makes no outlier, and unmakes none
     assert (labels[~outlying] != digits.train_labels[rows][~outlying]).all()
     assert labels.max() == 6
 

@@ -59,7 +59,11 @@ def test_agents() -> None:
     assert code == 0
     for name in ("random", "margin", "coreset", "badge", "ll4al"):
         assert name in out
-    assert "badge" in run("agents", "badge")[1]
+    explained = run("agents", "ll4al")[1]
+    assert "Yoo & Kweon 2019" in explained
+    assert "Needs: predicted_loss" in explained
+    assert "Chooses from: the cycle's candidates" in explained
+    assert "A.16" in run("agents", "coreset+margin")[1]
 
 
 def test_scenarios() -> None:
