@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import alenv
-from alenv import errors, pool, presets, runtime
+from alenv import errors, geometry, pool, presets, runtime
 from alenv.heads import RidgeLearner
 from alenv.recipe import Protocol, Recipe
 from alenv.runtime import Runtime
@@ -104,9 +104,14 @@ def test_initial_sets(kind: str) -> None:
     np.testing.assert_array_equal(sets[0], sets[1])
     assert not np.array_equal(sets[0], sets[2])
     assert len(set(sets[0].tolist())) == 30
-    if kind != "random":  # a chosen set covers the space better than chance
-        spread = [torch.cdist(embedding, embedding[s]).min(1).values.max() for s in (sets[0], np.arange(30))]
-        assert spread[0] < spread[1]
+    stream = torch_stream(1, Purpose.INITIAL_SET)
+    if kind == "kcenter":
+        expected = geometry.k_center(embedding, 30, generator=stream)
+    elif kind == "kmeans++":
+        expected = geometry.k_means_plus_plus(30, 300, geometry.distances_to_rows(embedding), stream)
+    else:
+        expected = numpy_stream(1, Purpose.INITIAL_SET).choice(300, 30, replace=False)
+    np.testing.assert_array_equal(sets[0], expected)
 
 
 # ---- streams and spaces ----
