@@ -200,7 +200,7 @@ BAD_QUERIES = [
     (np.ones(5, bool), "dtype"),
     (np.array(list("abcde")), "dtype"),
     (np.array([0, 1, 2, 3, -1]), "-1"),
-    (np.array([0, 1, 2, 3, 10**6]), "1000000"),
+    (np.array([0, 1, 2, 3, 10**6]), "1000000 .* 0 to 1096"),
 ]
 
 
@@ -480,6 +480,8 @@ def test_an_unknown_dataset_or_recipe() -> None:
         ActiveLearningEnv("cifar")
     with pytest.raises(errors.UnknownName, match="fast"):
         ActiveLearningEnv("digits", recipe="fasst")
+    with pytest.raises(errors.UnknownName, match="rgb_array"):
+        ActiveLearningEnv("digits", render_mode="human")
     with pytest.raises(errors.UnknownName, match="state"):
         make().unwrapped.reset(options={"sate": 1})
 
@@ -549,6 +551,10 @@ def test_peek_needs_leave_and_a_split() -> None:
         env.reset(seed=0)
         with pytest.raises(errors.PeekNotAllowed, match="allow_peek=True"):
             env.peek([np.arange(5)])  # type: ignore[attr-defined]
+    env = make(allow_peek=True, validation=100, budget=0).unwrapped
+    env.reset(seed=0)
+    with pytest.raises(errors.EpisodeOver, match="reset"):
+        env.peek([env.view.unlabeled[:5]])  # type: ignore[attr-defined]
 
 
 def test_an_interrupted_step_leaves_the_state_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -610,6 +616,10 @@ def test_render_shows_the_cycle() -> None:
     assert first.shape == second.shape == (600, 1000, 3)  # type: ignore[union-attr]
     assert first.dtype == np.uint8  # type: ignore[union-attr]
     assert not np.array_equal(first, second)
+    large = make(query_size=30, budget=30, render_mode="rgb_array")  # more images than the picture has room for
+    large.reset(seed=0)
+    large.step(large.action_space.sample())
+    assert large.render().shape == (600, 1000, 3)  # type: ignore[union-attr]
     assert make().unwrapped.render() is None
 
 
