@@ -616,7 +616,9 @@ def test_render_shows_the_cycle() -> None:
     assert first.shape == second.shape == (600, 1000, 3)  # type: ignore[union-attr]
     assert first.dtype == np.uint8  # type: ignore[union-attr]
     assert not np.array_equal(first, second)
-    large = make(query_size=30, budget=30, render_mode="rgb_array")  # more images than the picture has room for
+    large = make(
+        query_size=30, budget=30, render_mode="rgb_array"
+    )  # more images than the picture has room for
     large.reset(seed=0)
     large.step(large.action_space.sample())
     assert large.render().shape == (600, 1000, 3)  # type: ignore[union-attr]
