@@ -482,6 +482,10 @@ def test_an_unknown_dataset_or_recipe() -> None:
         ActiveLearningEnv("digits", recipe="fasst")
     with pytest.raises(errors.UnknownName, match="rgb_array"):
         ActiveLearningEnv("digits", render_mode="human")
+    env = make().unwrapped
+    env.reset(seed=0)
+    with pytest.raises(errors.UnknownName, match="'stats'"):
+        env.view.observation("stat")  # type: ignore[attr-defined]
     with pytest.raises(errors.UnknownName, match="state"):
         make().unwrapped.reset(options={"sate": 1})
 
@@ -514,6 +518,22 @@ def test_a_restored_state_goes_on_to_the_same_bytes(kwargs: dict[str, Any], tmp_
     for cycle in (2, 3):
         assert_equal(second.step(whole[cycle][4]["query"]), whole[cycle])
     assert_equal(weights(second), expected)
+
+
+def test_a_restored_oracle_knows_what_was_bought_and_nothing_else() -> None:
+    env, other = (make(label_noise=0.5).unwrapped for _ in range(2))
+    env.reset(seed=0)
+    env.step(env.view.unlabeled[:5])  # type: ignore[attr-defined]
+    other.reset(seed=1)
+    elsewhere = np.setdiff1d(other.view.labeled, env.view.labeled)  # type: ignore[attr-defined]
+    other.reset(seed=1, options={"state": env.get_state()})  # type: ignore[attr-defined]
+    assert_equal(other.view.labels(), env.view.labels())  # type: ignore[attr-defined]
+    with pytest.raises(errors.HiddenLabel):
+        other.view.labels(elsewhere)  # type: ignore[attr-defined]
+    free = env.view.unlabeled  # type: ignore[attr-defined]
+    answers = [each._oracle.answer(free) for each in (env, other)]  # type: ignore[attr-defined]
+    np.testing.assert_array_equal(*answers)  # the noise of the episode, not of the one before
+    assert other.costs["train_seconds"] == other.costs["evaluate_seconds"] == 0  # type: ignore[attr-defined]
 
 
 def test_a_state_of_another_environment_is_refused() -> None:
@@ -602,9 +622,28 @@ def test_a_step_costs_training_and_evaluation_and_nothing_else() -> None:
     env.step(env.view.unlabeled[:5])  # type: ignore[attr-defined]
     assert env.costs["inferred_images"] == 0  # type: ignore[attr-defined]
     assert env.costs["train_seconds"] > 0  # type: ignore[attr-defined]
+    assert env.costs["evaluate_seconds"] > 0  # type: ignore[attr-defined]
+    measured = env.costs["evaluate_seconds"]  # type: ignore[attr-defined]
+    env.step(env.view.unlabeled[:5])  # type: ignore[attr-defined]
+    assert env.costs["evaluate_seconds"] != measured  # type: ignore[attr-defined]
     env.view.logits(np.arange(7))  # type: ignore[attr-defined]
     env.view.features(np.arange(9))  # type: ignore[attr-defined]
     assert env.costs["inferred_images"] == 9  # type: ignore[attr-defined]
+
+
+def test_render_shows_what_was_bought_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    from alenv import render
+
+    drawn: list[Any] = []
+    monkeypatch.setattr(render, "draw", lambda episode, **given: drawn.append(given["images"]))
+    env = make(render_mode="rgb_array").unwrapped
+    env.reset(seed=0)
+    env.render()
+    env.step(env.view.unlabeled[:5])  # type: ignore[attr-defined]
+    env.render()
+    view = env.view  # type: ignore[attr-defined]
+    for shown, wanted in zip(drawn, (view.labeled[:10], view.labeled[10:]), strict=True):
+        np.testing.assert_array_equal(shown, view.images(wanted, raw=True).permute(0, 2, 3, 1))
 
 
 def test_render_shows_the_cycle() -> None:
