@@ -296,7 +296,6 @@ class ActiveLearningEnv(gym.Env[Any, Any]):
                 with self.runtime.active():
                     self._learner.fit(self._images, trial.labeled, trial.labels, episode.cycle + 1)
                     trial.validation_correct.append(self._correct(self._view.validation))
-                trial.test_correct.append(0)  # not measured: the reward is the validation split's
                 rewards.append(self._reward(trial))
                 self._learner.set_state(before)
         except BaseException:
