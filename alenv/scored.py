@@ -78,13 +78,12 @@ class ScoredImages:
         self._recipe = recipe
         self._runtime = runtime
         self._env_id = env_id
-        self._cycle = 0
         self._scores: dict[str, Tensor] = {}  # (N, ...) by name; allocated once, valid where ``_scored``
-        self.costs = {"inference_seconds": 0.0, "inferred_images": 0.0}
-        self._forget()
+        self.costs: dict[str, float] = {}
 
-    def _forget(self) -> None:
-        """Makes all scores invalid; called when the classifier has changed."""
+    def _forget(self, cycle: int) -> None:
+        """Makes all scores invalid; called before the first use, and when the classifier has changed."""
+        self._cycle = cycle
         self._scored: dict[bool, Tensor] = {}  # without and with feature maps, bool (N,)
         self.costs.update(inference_seconds=0.0, inferred_images=0.0)
 

@@ -62,17 +62,15 @@ class View(ScoredImages):
             episode: The episode so far.
             previous: State of last cycle's learner, None at cycle 0.
         """
-        self._forget()
+        self._forget(episode.cycle)
         self._episode = episode
-        self._cycle = episode.cycle
         self._previous_state = previous
         self._previous: View | None = None
         self._candidates: NDArray[np.int64] | None = None
         self._unlabeled: NDArray[np.int64] | None = None
         self._labeled = _frozen(episode.labeled)
         if self.validation is not None:
-            self.validation._forget()
-            self.validation._cycle = episode.cycle
+            self.validation._forget(episode.cycle)
 
     @property
     def previous_state(self) -> dict[str, Any] | None:

@@ -578,7 +578,7 @@ def test_peek_needs_leave_and_a_split() -> None:
 
 
 def test_an_interrupted_step_leaves_the_state_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
-    env = make().unwrapped
+    env = make(allow_peek=True, validation=50).unwrapped
     env.reset(seed=0)
     before = env.get_state()  # type: ignore[attr-defined]
     query = env.view.unlabeled[:5]  # type: ignore[attr-defined]
@@ -590,13 +590,14 @@ def test_an_interrupted_step_leaves_the_state_as_it_was(monkeypatch: pytest.Monk
         raise KeyboardInterrupt
 
     monkeypatch.setattr(learner, "fit", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        env.step(query)
-    assert_equal(env.get_state(), before)  # type: ignore[attr-defined]
+    for interrupt in (lambda: env.step(query), lambda: env.peek([query])):  # type: ignore[attr-defined]
+        with pytest.raises(KeyboardInterrupt):
+            interrupt()
+        assert_equal(env.get_state(), before)  # type: ignore[attr-defined]
     with pytest.raises(errors.HiddenLabel):
         env.view.labels(query)  # type: ignore[attr-defined]
     monkeypatch.setattr(learner, "fit", fit)
-    other = make().unwrapped
+    other = make(allow_peek=True, validation=50).unwrapped
     other.reset(seed=0)
     assert_equal(env.step(query), other.step(query))
 
