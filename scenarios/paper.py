@@ -54,7 +54,7 @@ def default_setting(uncertainty: str = "entropy") -> Scenario:
     own_score = ("random", uncertainty, "coreset", "badge")
     alike = tuple(label + WITH_MODULE for label in own_score)
     paper = _arms("ALCifar10-v0", uncertainty)
-    # A run takes about 90 s of one core of a slow CPU, and Random passes 85 % at the third of five sizes.
+    # With a cold start a run takes about 90 s of one core, and Random passes 85 % at the third of five sizes.
     small = _arms(
         "ALFashionMnist-v0",
         uncertainty,
@@ -79,7 +79,7 @@ def default_setting(uncertainty: str = "entropy") -> Scenario:
         source="Figures 1 and 8c, sections 3 and 6",
         sizes={
             "paper": Grid(paper, 3, "CIFAR-10, ResNet-18, 1,000 labels + 9 x 1,000: hours a run on a GPU"),
-            "small": Grid(small, 3, "FashionMNIST, LeNet, 1,000 labels + 4 x 1,000: half an hour on 2 cores"),
+            "small": Grid(small, 3, "FashionMNIST, LeNet, 1,000 labels + 4 x 1,000: about half an hour on 2 cores"),
             "smoke": Grid(smoke, 2, "Digits, 2 epochs, 40 labels + 2 x 20: seconds"),
         },
         views=(
