@@ -79,7 +79,9 @@ def default_setting(uncertainty: str = "entropy") -> Scenario:
         source="Figures 1 and 8c, sections 3 and 6",
         sizes={
             "paper": Grid(paper, 3, "CIFAR-10, ResNet-18, 1,000 labels + 9 x 1,000: hours a run on a GPU"),
-            "small": Grid(small, 3, "FashionMNIST, LeNet, 1,000 labels + 4 x 1,000: about half an hour on 2 cores"),
+            "small": Grid(
+                small, 3, "FashionMNIST, LeNet, 1,000 labels + 4 x 1,000: about half an hour on 2 cores"
+            ),
             "smoke": Grid(smoke, 2, "Digits, 2 epochs, 40 labels + 2 x 20: seconds"),
         },
         views=(
