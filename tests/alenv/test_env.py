@@ -629,6 +629,7 @@ def test_a_step_costs_training_and_evaluation_and_nothing_else() -> None:
     assert env.costs["evaluate_seconds"] != measured  # type: ignore[attr-defined]
     env.view.logits(np.arange(7))  # type: ignore[attr-defined]
     env.view.features(np.arange(9))  # type: ignore[attr-defined]
+    env.view.features(np.arange(9))  # type: ignore[attr-defined]
     assert env.costs["inferred_images"] == 9  # type: ignore[attr-defined]
     assert 0 < env.costs["inference_seconds"] < 60  # type: ignore[attr-defined]
 

@@ -38,6 +38,15 @@ def test_every_method_takes_indices_and_agrees_with_the_whole_pool() -> None:
     for whole, part in zip(view.feature_maps(), view.feature_maps(some), strict=True):
         assert torch.equal(part, whole[some])
     torch.testing.assert_close(view.probabilities(some), view.logits(some).softmax(1))
+    expected = [taps.mean((2, 3)) for taps in view.classifier.feature_maps(view.images(some))]
+    for pooled, mean in zip(view.feature_maps(some), expected, strict=True):
+        torch.testing.assert_close(pooled, mean, rtol=1e-4, atol=1e-5)
+
+
+def test_no_indices_give_no_rows_before_anything_is_scored() -> None:
+    nothing = np.zeros(0, dtype=np.int64)
+    assert played(0).view.logits(nothing).shape == (0, 10)
+    assert [len(pooled) for pooled in played(0).view.feature_maps(nothing)] == [0, 0, 0]
 
 
 def test_scores_are_those_of_the_current_classifier() -> None:
@@ -123,6 +132,8 @@ def test_a_missing_head_names_the_spelling_that_works() -> None:
         assert spelling in str(caught.value)
         kwargs = eval("dict(" + spelling.split(", ", 1)[1], {})
         gym.make("ALDigits-v0", **{**QUICK, **kwargs})
+    with pytest.raises(errors.MissingHead, match="no discriminator"):
+        view.labeled_score()
     ridge = gym.make("ALDigitsRidge-v0").unwrapped
     ridge.reset(seed=0)
     for call in (ridge.view.feature_maps, lambda: ridge.view.classifier):  # type: ignore[attr-defined]
