@@ -29,7 +29,7 @@ class Options:
         on_invalid: ``"replace"`` or ``"raise"``.
         allow_peek: Whether ``peek`` may be called.
         device: ``"auto"`` or a torch device.
-        threads: CPU threads; None takes every core.
+        threads: CPU threads; None takes every core that this process may use.
         root: Folder of an image folder.
         image_size: Side that an image folder's images are brought to.
         on_corrupt: ``"raise"`` or ``"skip"`` unreadable files of an image folder.

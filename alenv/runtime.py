@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 
+import joblib
 import torch
 
 from alenv.errors import UnknownName
@@ -102,7 +103,7 @@ def resolve(device: str, precision: str, threads: int | None, default_device: st
     Args:
         device: ``"auto"`` (then ``default_device``; then CUDA, MPS, CPU in this order) or a torch device.
         precision: ``"auto"``, ``"bf16"`` or ``"fp32"``.
-        threads: CPU threads; None takes every core.
+        threads: CPU threads; None takes every core that this process may use.
         default_device: What ``"auto"`` means for this environment id.
 
     Raises:
@@ -117,7 +118,7 @@ def resolve(device: str, precision: str, threads: int | None, default_device: st
     if precision == "auto":
         precision = "bf16" if has_bf16_units(device) else "fp32"
     if threads is None:
-        threads = os.cpu_count() or 1
+        threads = joblib.cpu_count()
     return Runtime(device, precision, int(threads))
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
+import joblib
 
 import agents
 import alenv
@@ -226,5 +226,5 @@ def _share(arms: Sequence[Arm], jobs: int) -> int | None:
             dataset, recipe = alenv.ENVIRONMENTS[arm.env_id]
             own = own or resolve(dataset, recipe, {}).options.threads is not None
         if not own:
-            return max(1, (os.cpu_count() or 1) // jobs)
+            return max(1, int(joblib.cpu_count()) // jobs)
     return None

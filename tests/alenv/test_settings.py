@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 
@@ -241,6 +242,17 @@ def test_devices_and_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     assert torch.get_num_threads() == before
     with Runtime("cpu", "bf16", 1).autocast():
         assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == torch.bfloat16
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="cores cannot be taken from a process here")
+def test_the_default_takes_the_cores_that_the_process_may_use() -> None:
+    allowed = os.sched_getaffinity(0)
+    assert 1 <= runtime.resolve("cpu", "auto", None).threads <= len(allowed)  # a container may allow fewer
+    os.sched_setaffinity(0, {min(allowed)})
+    try:
+        assert runtime.resolve("cpu", "auto", None).threads == 1
+    finally:
+        os.sched_setaffinity(0, allowed)
 
 
 def test_errors_are_value_errors_and_never_type_errors() -> None:
