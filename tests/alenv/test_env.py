@@ -118,6 +118,7 @@ def test_observations_lie_in_their_space_and_share_no_memory(observe: str, joint
     if observe == "candidates":
         view = env.unwrapped.view  # type: ignore[attr-defined]
         last = trace[-1][0]
+        assert env.observation_space["indices"].high.max() == len(view) - 1  # type: ignore[index]
         np.testing.assert_array_equal(last["indices"], view.candidates)
         np.testing.assert_allclose(np.linalg.norm(last["features"], axis=1), 1, atol=1e-5)
         np.testing.assert_array_equal(last["probabilities"], view.probabilities(view.candidates).numpy())
