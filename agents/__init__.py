@@ -16,6 +16,7 @@ from agents.spelling import POLICY, parse
 from agents.strategies import from_spelling
 from agents.subset import Subset
 from agents.wrappers import ChooseStrategy
+from alenv.errors import unknown
 
 __all__ = [
     "Agent",
@@ -50,7 +51,13 @@ def make(text: str, **options: Any) -> Agent:
     """
     spelled = parse(text)
     spelled = replace(spelled, options={**spelled.options, **options})
-    return load_policy(**spelled.options) if spelled.names == (POLICY,) else from_spelling(spelled)
+    if spelled.names != (POLICY,):
+        return from_spelling(spelled)
+    allowed = inspect.signature(load_policy).parameters
+    for option in spelled.options:
+        if option not in allowed:
+            raise unknown("option of a saved policy", option, [name for name in allowed if name != "path"])
+    return load_policy(**spelled.options)
 
 
 @dataclass(frozen=True)

@@ -51,9 +51,12 @@ class Agent:
         Raises:
             MissingHead: The recipe does not offer what the agent needs; the message says what would.
             NotReset: The environment was not reset yet.
+            InvalidQuery: The seed is not a whole number of at least 0.
         """
+        if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
+            raise InvalidQuery(f"seed={seed!r} was given to an agent; give a whole number of at least 0.")
         self._view = env.unwrapped.view  # type: ignore[attr-defined]  # gym.Env knows no view
-        self._seed = seed
+        self._seed = int(seed)
         self.check(self.view)
 
     @property
@@ -138,7 +141,9 @@ class Strategy(Agent):
             InvalidQuery: Fewer than B unlabeled images are left.
         """
         count = view.query_size
-        indices = np.unique(view.candidates) if self.pool == "candidates" else view.unlabeled
+        indices = view.unlabeled
+        if self.pool == "candidates" and len(indices):  # an exhausted pool fills them with labeled images
+            indices = np.unique(view.candidates)
         if len(indices) < count:
             indices = view.unlabeled
         if len(indices) < count:

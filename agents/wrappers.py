@@ -86,12 +86,14 @@ class ChooseStrategy(gym.Wrapper[Stats, Any, Any, Any], gym.utils.RecordConstruc
         """Lets strategy ``action`` make the query.
 
         Raises:
+            EpisodeOver: The budget is spent.
             InvalidQuery: There is no strategy of that number; the state is unchanged.
         """
         if not self.action_space.contains(action):
             raise InvalidQuery(
                 f"Strategy {action!r} was chosen; give a whole number from 0 to {len(self._strategies) - 1}."
             )
+        self._core.check_budget()
         view = self._core.view
         stream = torch_stream(self._core.key, Purpose.AGENT, view.cycle)
         query = self._strategies[int(action)].query(view, stream)

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from alenv import errors, geometry
 from alenv.data import Dataset, cache
+from alenv.data.dataset import array_digest
 from alenv.data.progress import progress
 
 NAMES = ("pixels", "patches")
@@ -82,6 +83,7 @@ def _cached(dataset: Dataset, name: str, size: int, folder: Path) -> np.ndarray:
         made.append(_compute(dataset, name, size))
         np.save(partial / "rows.npy", made[0])
         facts = {"dataset": dataset.name, "checksum": dataset.checksum, "embedding": name, "size": size}
+        facts["sha256"] = array_digest(made[0])
         (partial / cache.META).write_text(json.dumps(facts), encoding="ascii")
 
     stored = _stored(folder, count)
@@ -101,9 +103,11 @@ def _stored(folder: Path, count: int) -> np.ndarray | None:
         return None
     try:
         rows: np.ndarray = np.load(folder / "rows.npy", mmap_mode="r")
-    except (OSError, ValueError, EOFError):
+        digest = json.loads((folder / cache.META).read_text(encoding="ascii"))["sha256"]
+    except (OSError, LookupError, TypeError, ValueError, EOFError):
         return None
-    return rows if rows.ndim == 2 and len(rows) == count else None
+    whole = rows.ndim == 2 and len(rows) == count and rows.dtype == np.float32
+    return rows if whole and array_digest(rows) == digest else None
 
 
 def _from_file(dataset: Dataset, file: Path) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import time
 from typing import Any
 
@@ -12,15 +13,22 @@ from numpy.typing import NDArray
 
 from alenv import data, observation, pool, queries, rewards, runtime, state
 from alenv.episode import Episode
-from alenv.errors import EpisodeOver, InvalidProtocol, NotReset, PeekNotAllowed, unknown
+from alenv.errors import (
+    EpisodeOver,
+    InvalidProtocol,
+    InvalidQuery,
+    InvalidState,
+    NotReset,
+    PeekNotAllowed,
+    unknown,
+)
 from alenv.parts import assemble
-from alenv.presets import resolve
+from alenv.presets import FOLDER_OPTIONS, resolve
 from alenv.registration import environment_id
 from alenv.spaces import Query
 from alenv.view import Validation, View
 
 Indices = NDArray[np.int64]
-FOLDER_OPTIONS = ("root", "image_size", "on_corrupt", "test_share", "split_seed")
 
 
 class ActiveLearningEnv(gym.Env[Any, Any]):
@@ -108,6 +116,7 @@ class ActiveLearningEnv(gym.Env[Any, Any]):
         parts = assemble(loaded, task, self.rows, validation_rows, resolved, self.runtime, self._id)
         self._learner, self._oracle, self._images = parts.learner, parts.oracle, parts.images
         self._test, self._test_labels = parts.test, parts.test_labels
+        self.rows.setflags(write=False)
         self._view = View(
             *parts.shared,
             oracle=self._oracle,
@@ -164,7 +173,10 @@ class ActiveLearningEnv(gym.Env[Any, Any]):
 
     def _current(self) -> Episode:
         if self._episode is None:
-            raise NotReset("The environment was used before its first reset; call env.reset(seed=0) first.")
+            raise NotReset(
+                "The environment was used before its first reset, or after one that was interrupted; call "
+                "env.reset(seed=0) first."
+            )
         return self._episode
 
     # ---- the Gymnasium API ----------------------------------------------------------------------------------
@@ -179,22 +191,23 @@ class ActiveLearningEnv(gym.Env[Any, Any]):
             options: ``{"state": s}`` restores what ``get_state`` gave, without training.
 
         Raises:
-            InvalidState: The state belongs to another environment.
+            InvalidState: The state belongs to another environment, or cannot be read.
         """
         options = options or {}
         for name in options:
             if name != "state":
                 raise unknown("reset option", name, ["state"])
-        if "state" in options:
-            state.check(options["state"], self.recipe, self.protocol, self.dataset_checksum)
+        restored = self._load(options["state"]) if "state" in options else None
         super().reset(seed=seed)
         key = int(self.np_random.integers(2**63))  # drawn for a restored state too: the stream stays in step
-        if "state" in options:
-            self._restore(options["state"])
+        if restored is not None:
+            self._restore(restored, copy.deepcopy(options["state"]["previous"]))
             return self._observe(self._view, self.options.observe), self._info()
-        initial = np.asarray(
-            pool.initial_set(self.protocol, self.rows, self._images.embedding, key), np.int64
-        )
+        self._episode = None  # an interrupted reset leaves no half of an episode behind
+        with self.runtime.active():
+            initial = np.asarray(
+                pool.initial_set(self.protocol, self.rows, self._images.embedding, key), np.int64
+            )
         self._oracle.begin(key)
         episode = Episode(key, initial, self._oracle.reveal(initial), len(initial))
         with self.runtime.active():
@@ -218,7 +231,7 @@ class ActiveLearningEnv(gym.Env[Any, Any]):
                 repeated index. The state is unchanged.
         """
         episode = self._current()
-        self._check_budget(episode)
+        self.check_budget()
         query, replaced = self._read(action, episode)
         before = self._learner.get_state()
         labels = self._oracle.reveal(query)
@@ -226,7 +239,7 @@ class ActiveLearningEnv(gym.Env[Any, Any]):
             self._train(episode.bought(query, labels, replaced), before)
         except BaseException:  # interrupted training must not leave half a cycle behind
             self._oracle.hide(query)
-            self._learner.set_state(before)
+            self._put_back(before)
             raise
         over = self._current().cycle == self.protocol.cycles
         info = self._info() | {"query": query.copy(), "replaced": replaced}
@@ -264,8 +277,8 @@ class ActiveLearningEnv(gym.Env[Any, Any]):
             "version": state.VERSION,
             "environment": state.fingerprint(self.recipe, self.protocol, self.dataset_checksum),
             "episode": self._current().get_state(),
-            "learner": self._learner.get_state(),
-            "previous": self._view.previous_state,
+            "learner": copy.deepcopy(self._learner.get_state()),  # a learner may share what it never changes
+            "previous": copy.deepcopy(self._view.previous_state),
         }
 
     def peek(self, candidates: Any) -> NDArray[np.float64]:
@@ -278,6 +291,7 @@ class ActiveLearningEnv(gym.Env[Any, Any]):
             float64 (len(candidates),).
 
         Raises:
+            InvalidQuery: A query is not one that ``step`` would take.
             PeekNotAllowed: The environment was made without ``allow_peek=True`` or without a validation split.
         """
         if not self.options.allow_peek or self._view.validation is None:
@@ -286,8 +300,12 @@ class ActiveLearningEnv(gym.Env[Any, Any]):
                 "validation split (validation=n)."
             )
         episode = self._current()
-        self._check_budget(episode)
-        legal = [self._read(query, episode)[0] for query in candidates]
+        self.check_budget()
+        try:
+            given = list(candidates)
+        except TypeError as error:
+            raise InvalidQuery(f"peek was given {candidates!r}; give a sequence of queries.") from error
+        legal = [self._read(query, episode)[0] for query in given]
         before = self._learner.get_state()
         rewards = []
         try:
@@ -297,9 +315,9 @@ class ActiveLearningEnv(gym.Env[Any, Any]):
                     self._learner.fit(self._images, trial.labeled, trial.labels, episode.cycle + 1)
                     trial.validation_correct.append(self._correct(self._view.validation))
                 rewards.append(self._reward(trial))
-                self._learner.set_state(before)
+                self._put_back(before)
         except BaseException:
-            self._learner.set_state(before)
+            self._put_back(before)
             raise
         return np.array(rewards, dtype=np.float64)
 
@@ -349,8 +367,9 @@ class ActiveLearningEnv(gym.Env[Any, Any]):
 
     # ---- queries and candidates -----------------------------------------------------------------------------
 
-    def _check_budget(self, episode: Episode) -> None:
-        if episode.cycle >= self.protocol.cycles:
+    def check_budget(self) -> None:
+        """Raises ``EpisodeOver`` where the budget is spent, so that there is no next step."""
+        if self._current().cycle >= self.protocol.cycles:
             raise EpisodeOver(
                 f"The budget of {self.protocol.budget} labels is spent; call reset to start another episode."
             )
@@ -373,11 +392,26 @@ class ActiveLearningEnv(gym.Env[Any, Any]):
 
     # ---- restoring ------------------------------------------------------------------------------------------
 
-    def _restore(self, saved: dict[str, Any]) -> None:
-        episode = Episode.from_state(saved["episode"])
+    def _load(self, saved: Any) -> Episode:
+        """Checks a state and gives its weights to the learner; a state that cannot be read changes nothing."""
+        episode = state.check(saved, self.recipe, self.protocol, self.dataset_checksum)
+        before = None if self._episode is None else self._learner.get_state()
+        try:
+            self._put_back(copy.deepcopy(saved["learner"]))
+        except BaseException as error:
+            if before is not None:
+                self._put_back(before)
+            if isinstance(error, state.UNREADABLE):
+                raise InvalidState(f"The weights of the state cannot be read ({error!r}).") from error
+            raise
+        return episode
+
+    def _put_back(self, learner: dict[str, Any]) -> None:
+        with self.runtime.active():
+            self._learner.set_state(learner)
+
+    def _restore(self, episode: Episode, previous: dict[str, Any] | None) -> None:
         self._oracle.begin(episode.key)
         self._oracle.reveal(episode.labeled)
-        with self.runtime.active():
-            self._learner.set_state(saved["learner"])
-        self._adopt(episode, saved["previous"])
+        self._adopt(episode, previous)
         self._view.costs.update(train_seconds=0.0, evaluate_seconds=0.0)

@@ -56,6 +56,12 @@ class Episode:
             replaced=replaced,
         )
 
+    def before(self) -> Episode:
+        """Returns the episode with the labels of now and the accuracies up to one cycle before."""
+        return replace(
+            self, test_correct=self.test_correct[:-1], validation_correct=self.validation_correct[:-1]
+        )
+
     def get_state(self) -> dict[str, Any]:
         """Returns tensors and scalars only."""
         return {

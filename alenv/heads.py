@@ -82,7 +82,10 @@ class RidgeLearner:
         self._weights = torch.cholesky_solve(self._cross.double().cpu(), factor).float().to(rows.device)
 
     def predict(self, images: ImageSet) -> Tensor:
-        """Returns the class of every image of a set with an embedding, int64 (n,)."""
+        """Returns the class of every image of a set with an embedding, int64 (n,).
+
+        One product for the whole set: its last bits, and so the order of ties, may differ from ``infer``'s.
+        """
         scores = torch.addmm(
             self._weights[-1:].T, self._weights[:-1].T.contiguous(), images.embedding_columns
         )  # (C, n)

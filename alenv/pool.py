@@ -108,7 +108,8 @@ def imbalanced(
         random: Draws which images stay.
     """
     kept = [rows[labels[rows] == OUTLIER]]
-    largest = min(np.count_nonzero(labels[rows] == label) for label in range(num_classes))
+    present = np.bincount(labels[rows][labels[rows] != OUTLIER])
+    largest = present[present > 0].min()  # a class without images limits nothing
     for label in range(num_classes):
         size = max(1, round(largest * ratio ** (-label / max(1, num_classes - 1))))
         kept.append(random.permutation(rows[labels[rows] == label])[:size])

@@ -6,8 +6,12 @@ import dataclasses
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from alenv.errors import InvalidRecipe, unknown
 from alenv.recipe import Protocol, Recipe, field_names
+
+FOLDER_OPTIONS = ("root", "image_size", "on_corrupt", "test_share", "split_seed")
 
 
 @dataclass(frozen=True)
@@ -167,9 +171,9 @@ def defaults(dataset: str, recipe: str) -> dict[str, Any]:
     Raises:
         UnknownName: There is no such dataset or recipe.
     """
-    if dataset not in DATASETS:
+    if not isinstance(dataset, str) or dataset not in DATASETS:
         raise unknown("dataset", dataset, DATASETS)
-    if recipe not in RECIPES:
+    if not isinstance(recipe, str) or recipe not in RECIPES:
         raise unknown("recipe", recipe, RECIPES)
     special = EXCEPTIONS.get((dataset, recipe), {})
     return {**DATASETS[dataset].settings, **RECIPES[recipe].settings, **special}
@@ -195,14 +199,16 @@ def resolve(dataset: str, recipe: str, given: dict[str, Any]) -> Settings:
         "options": {spec.name for spec in dataclasses.fields(Options)},
     }
     known = set().union(*groups.values())
-    merged = {**defaults(dataset, recipe), **given}
+    given = {name: _plain(value) for name, value in given.items()}
+    for name in FOLDER_OPTIONS:
+        if name in given and dataset != "image_folder":
+            raise InvalidRecipe(f"{name}= was given for {dataset}; only ALImageFolder environments take it.")
+    merged = {**_fitting(defaults(dataset, recipe), given), **given}
     joint = {name: value for name, value in merged.items() if name.startswith("joint_")}
     for name in merged:
         if name not in known and name not in joint:
             raise unknown("setting", name, known - {"default_device"})
-    parts = {
-        group: {k: _tupled(v) for k, v in merged.items() if k in names} for group, names in groups.items()
-    }
+    parts = {group: {k: v for k, v in merged.items() if k in names} for group, names in groups.items()}
     return Settings(
         Recipe(**parts["recipe"], joint_options=tuple(sorted(joint.items()))),
         Protocol(**parts["protocol"]),
@@ -210,5 +216,20 @@ def resolve(dataset: str, recipe: str, given: dict[str, Any]) -> Settings:
     )
 
 
-def _tupled(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
+def _fitting(preset: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
+    """Returns an id's defaults without those that belong to a setting which the user replaced."""
+    replaced = set()
+    if given.get("optimizer", "sgd") != "sgd" or given.get("momentum") == 0:
+        replaced.add("nesterov")
+    if "backbone" in given:
+        replaced.add("width")
+    return {name: value for name, value in preset.items() if name not in replaced}
+
+
+def _plain(value: Any) -> Any:
+    """Turns lists into tuples and numbers of NumPy into Python's, which a state can be loaded with."""
+    if isinstance(value, (list, tuple)):
+        return tuple(_plain(each) for each in value)
+    if isinstance(value, np.generic):
+        return value.item()
+    return value

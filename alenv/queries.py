@@ -28,8 +28,11 @@ def parse(action: Any, pool_size: int, query_size: int) -> Indices:
     Raises:
         InvalidQuery: Shape, dtype or a value is outside the action space.
     """
-    query = np.asarray(action)
     wanted = f"give {query_size} whole numbers from 0 to {pool_size - 1} as int64"
+    try:
+        query = np.asarray(action)
+    except (TypeError, ValueError) as error:
+        raise InvalidQuery(f"A query that is no array was given ({error}); {wanted}.") from error
     if query.shape != (query_size,):
         raise InvalidQuery(f"A query of shape {query.shape} was given; {wanted}.")
     if not np.issubdtype(query.dtype, np.integer):

@@ -31,20 +31,28 @@ def _choice(default: str | None, *allowed: str | None) -> Any:
     return _field(default, (f"one of {words}", lambda value: value in allowed))
 
 
-def _integer(default: int, least: int) -> Any:
-    return _field(
-        default, (f"a whole number of at least {least}", lambda value: _is_integer(value) and value >= least)
-    )
+def whole(least: int) -> Rule:
+    """Allows whole numbers of at least ``least``."""
+    return f"a whole number of at least {least}", lambda value: _is_integer(value) and value >= least
 
 
-def _real(default: float, least: float = 0.0, most: float = math.inf, above: bool = False) -> Any:
+def number(least: float = 0.0, most: float = math.inf, above: bool = False) -> Rule:
+    """Allows finite numbers from ``least`` (with ``above``: without it) to ``most``."""
     words = f"a number {'above' if above else 'of at least'} {least:g}"
     words += "" if most == math.inf else f" and at most {most:g}"
 
     def test(value: Any) -> bool:
         return _is_real(value) and (value > least if above else value >= least) and value <= most
 
-    return _field(default, (words, test))
+    return words, test
+
+
+def _integer(default: int, least: int) -> Any:
+    return _field(default, whole(least))
+
+
+def _real(default: float, least: float = 0.0, most: float = math.inf, above: bool = False) -> Any:
+    return _field(default, number(least, most, above))
 
 
 def _flag(default: bool) -> Any:
@@ -112,7 +120,8 @@ class Recipe:
         embedding_size: Dimensions kept by ``"pixels"`` and ``"patches"``.
         ridge_penalty: L2 penalty of the ridge head, on unit-length embeddings.
         beta: Probabilities of the ridge head are softmax(beta * scores).
-        precision: ``"bf16"``, ``"fp32"`` or ``"auto"`` (bf16 where the device has bf16 matrix units).
+        precision: ``"bf16"``, ``"fp32"`` or ``"auto"`` (bf16 where the device has bf16 matrix units). In
+            fp32, CUDA convolutions use TF32 unless torch is told otherwise.
 
     Source: "Best Practices in Pool-based Active Learning for Image Classification", section 3.
     Differs: milestones are shares of the epochs, so that a shorter recipe keeps its shape; 160 of 200 is 0.8.
@@ -226,6 +235,10 @@ class Protocol:
             raise InvalidProtocol(
                 f"initial_size={self.initial_size} was given for a pool of {pool_size} images; "
                 f"use at most {pool_size}."
+            )
+        if self.query_size > pool_size:
+            raise InvalidProtocol(
+                f"query_size={self.query_size} was given for a pool of {pool_size} images; use at most {pool_size}."
             )
         room = pool_size - self.initial_size
         largest = room - room % self.query_size

@@ -50,7 +50,7 @@ def draw(
     sizes = episode.class_counts(len(class_names))
     few = len(class_names) <= 30
     bars.barh(np.arange(len(class_names)), sizes, color=INK)
-    bars.set_yticks(np.arange(len(class_names)) if few else [], class_names if few else [])
+    bars.set_yticks(np.arange(len(class_names)) if few else [], class_names if few else [], parse_math=False)
     bars.set_ylim(len(class_names) - 0.5, -0.5)
     bars.set_xlabel("labels bought per class")
     _contact_sheet(
@@ -70,5 +70,5 @@ def _contact_sheet(
         axes = figure.add_subplot(cells[position // columns, position % columns])
         axes.imshow(image[:, :, 0] if image.shape[2] != 3 else image, cmap="gray", vmin=0, vmax=255)
         name = "outlier" if label == OUTLIER else class_names[label]
-        axes.set_title(name[:12], fontsize=7, pad=2)
+        axes.set_title(name[:12], fontsize=7, pad=2, parse_math=False)
         axes.set_axis_off()

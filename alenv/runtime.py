@@ -43,13 +43,17 @@ class Runtime:
 
     @contextmanager
     def active(self) -> Iterator[None]:
-        """Sets threads and deterministic kernels for one call and restores both afterwards."""
+        """Sets threads, deterministic kernels and gradients for one call and restores them afterwards."""
         threads = 1 if _forked else self.threads
         before = torch.get_num_threads()
         if threads != before:
             torch.set_num_threads(threads)
         try:
-            with _deterministic() if self.device.startswith("cuda") else nullcontext():
+            with (
+                _deterministic() if self.device.startswith("cuda") else nullcontext(),
+                torch.inference_mode(False),
+                torch.enable_grad(),
+            ):
                 yield
         finally:
             if threads != before:
@@ -123,13 +127,15 @@ def resolve(device: str, precision: str, threads: int | None, default_device: st
 
 
 def _check_device(device: str) -> None:
+    if device == "cpu":
+        return
     available = ["cpu"]
     if torch.backends.mps.is_available():
         available.append("mps")
     if torch.cuda.is_available():
-        if _forked:
+        if _forked and device.startswith("cuda"):
             raise UnknownName(
-                "device='cuda' was asked for in a forked worker, where CUDA cannot start; use "
+                "A CUDA device was asked for in a forked worker, where CUDA cannot start; use "
                 "AsyncVectorEnv(..., context='spawn') or SubprocVecEnv(..., start_method='spawn')."
             )
         available += ["cuda", *(f"cuda:{i}" for i in range(torch.cuda.device_count()))]

@@ -99,20 +99,32 @@ class ScoredImages:
         device = self._images.device
         if indices is None:
             return torch.arange(len(self), device=device)
-        # A copy: torch warns of arrays that cannot be written to, and ``unlabeled`` is one.
-        given = np.array(indices) if isinstance(indices, np.ndarray) else indices
-        tensor = torch.as_tensor(given, device=device)
-        if tensor.ndim != 1 or (tensor.is_floating_point() or tensor.dtype == torch.bool):
+        if isinstance(indices, Tensor):
+            tensor = indices.to(device)
+            whole = not (tensor.is_floating_point() or tensor.is_complex() or tensor.dtype == torch.bool)
+        else:
+            try:
+                array = np.asarray(indices)
+            except (TypeError, ValueError) as error:
+                raise InvalidQuery(
+                    f"Indices that are no array were given ({error}); give whole numbers."
+                ) from error
+            whole = np.issubdtype(array.dtype, np.integer) or (isinstance(indices, list) and not indices)
+            # A copy: torch warns of arrays that cannot be written to, and ``unlabeled`` is one.
+            tensor = torch.from_numpy(array.astype(np.int64) if whole else np.empty(array.shape)).to(device)
+        if tensor.ndim != 1 or not whole:
+            kind = indices.dtype if isinstance(indices, (Tensor, np.ndarray)) else type(indices).__name__
             raise InvalidQuery(
-                f"Indices of shape {tuple(tensor.shape)} and dtype {tensor.dtype} were given; give whole numbers "
-                "of shape (n,)."
+                f"Indices of shape {tuple(tensor.shape)} and type {kind} were given; give whole numbers of "
+                "shape (n,)."
             )
+        tensor = tensor.long()
         if len(tensor) and not 0 <= int(tensor.min()) <= int(tensor.max()) < len(self):
             raise InvalidQuery(
                 f"An index between {int(tensor.min())} and {int(tensor.max())} was given; indices go from 0 to "
                 f"{len(self) - 1}."
             )
-        return tensor.long()
+        return tensor
 
     def _infer(self, name: str, indices: IndicesLike | None) -> Tensor:
         wanted = self._tensor(indices)
@@ -176,11 +188,14 @@ class ScoredImages:
 
         Raises:
             MissingHead: The recipe has no dropout.
+            InvalidQuery: ``members`` is not a whole number of at least 1.
 
         Source: Gal and Ghahramani 2016; only dropout is in training mode, BatchNorm stays in eval mode.
         """
         if self._recipe.head != "network" or self._recipe.dropout == 0:
             raise self._missing("members", "dropout=0.5")
+        if isinstance(members, bool) or not isinstance(members, (int, np.integer)) or members < 1:
+            raise InvalidQuery(f"{members!r} members were asked for; ask for a whole number of at least 1.")
         with self._runtime.active():
             return self._learner.members(self.features(indices), members, self._cycle)
 

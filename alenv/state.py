@@ -5,10 +5,18 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+from alenv.episode import Episode
 from alenv.errors import InvalidState
 from alenv.recipe import Protocol, Recipe
 
 VERSION = 1
+UNREADABLE = (
+    LookupError,
+    TypeError,
+    ValueError,
+    AttributeError,
+    RuntimeError,
+)  # what reading nonsense raises
 
 
 def fingerprint(recipe: Recipe, protocol: Protocol, checksum: str) -> dict[str, Any]:
@@ -20,24 +28,33 @@ def fingerprint(recipe: Recipe, protocol: Protocol, checksum: str) -> dict[str, 
     }
 
 
-def check(saved: Any, recipe: Recipe, protocol: Protocol, checksum: str) -> None:
-    """Checks that a state was saved from an environment with these settings.
+def check(saved: Any, recipe: Recipe, protocol: Protocol, checksum: str) -> Episode:
+    """Checks that a state was saved from an environment with these settings, and returns its episode.
 
     Raises:
         InvalidState: It was not; the message names what differs.
     """
     if not isinstance(saved, dict) or saved.get("version") != VERSION:
         raise InvalidState("The state was not written by this version of alenv; start the episode anew.")
+    parts = {"environment": dict, "episode": dict, "learner": dict, "previous": (dict, type(None))}
+    for part, kind in parts.items():
+        if part not in saved or not isinstance(saved[part], kind):  # type: ignore[arg-type]
+            raise InvalidState(f"The state has no {part}; give what get_state returned, unchanged.")
     theirs = saved["environment"]
     for group, value in fingerprint(recipe, protocol, checksum).items():
         other = theirs.get(group)
         if other == value:
             continue
-        names = [k for k in value if value[k] != other.get(k)] if isinstance(value, dict) else [group]
+        known = isinstance(value, dict) and isinstance(other, dict)
+        names = [k for k in value if value[k] != other.get(k)] if known else [group]
         raise InvalidState(
             f"The state belongs to an environment with another {group} ({', '.join(names)}); make the "
             "environment with the settings it was saved from."
         )
+    try:
+        return Episode.from_state(saved["episode"])
+    except UNREADABLE as error:
+        raise InvalidState(f"The episode of the state cannot be read ({error!r}).") from error
 
 
 def _plain(value: Any) -> Any:

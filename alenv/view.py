@@ -12,7 +12,7 @@ from torch import Tensor
 
 from alenv.episode import Episode
 from alenv.oracle import Oracle
-from alenv.scored import IndicesLike, ScoredImages
+from alenv.scored import IndicesLike, Learner, ScoredImages
 
 
 class Validation(ScoredImages):
@@ -25,6 +25,11 @@ class Validation(ScoredImages):
     def labels(self, indices: IndicesLike | None = None) -> Tensor:
         """Returns the labels, int64 (n,)."""
         return self._labels[self._tensor(indices)]
+
+    def scored_by(self, learner: Learner) -> Validation:
+        """Returns the same split with another learner's scores."""
+        shared = (self._images, self._recipe, self._runtime, self._env_id)
+        return Validation(self._labels.cpu().numpy(), learner, *shared)
 
 
 class View(ScoredImages):
@@ -128,7 +133,7 @@ class View(ScoredImages):
 
     @property
     def previous(self) -> View | None:
-        """This view with last cycle's weights; None at cycle 0."""
+        """This view, its labels and candidates, with last cycle's weights and accuracies; None at cycle 0."""
         if self._previous_state is None:
             return None
         if self._previous is None:
@@ -139,16 +144,18 @@ class View(ScoredImages):
                 learner,
                 *shared,
                 oracle=self._oracle,
-                validation=None,
+                validation=None if self.validation is None else self.validation.scored_by(learner),
                 num_classes=self.num_classes,
                 query_size=self.query_size,
-                draw_candidates=lambda _: np.array(self.candidates),
+                draw_candidates=self._same_candidates,
                 observe=self._observe,
             )
-            view.refresh(self.episode, None)
-            view._cycle = self._cycle - 1
+            view.refresh(self.episode.before(), None)
             self._previous = view
         return self._previous
+
+    def _same_candidates(self, episode: Episode) -> NDArray[np.int64]:
+        return np.array(self.candidates)
 
     def observation(self, kind: str) -> Any:
         """Returns the environment's own observation: ``"stats"``, ``"candidates"`` or ``"progress"``."""

@@ -27,6 +27,8 @@ STORAGE_CODES = frozenset(
         errno.EACCES,
         errno.EPERM,
         errno.ENOTDIR,
+        errno.EEXIST,
+        errno.EISDIR,
         errno.EIO,
     )
 )
@@ -82,6 +84,7 @@ def make_folder(folder: Path, fill: Callable[[Path], None], keep: Callable[[], b
     with storing(folder):
         folder.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(f"{folder}.lock"):
+            _recover(folder)
             if keep():
                 return
             for leftover in folder.parent.glob(f"{folder.name}.partial-*"):
@@ -95,12 +98,26 @@ def make_folder(folder: Path, fill: Callable[[Path], None], keep: Callable[[], b
                 shutil.rmtree(partial, ignore_errors=True)
 
 
+def _outgoing(folder: Path) -> Path:
+    return folder.with_name(f"{folder.name}.partial-replaced")
+
+
+def _recover(folder: Path) -> None:
+    """Brings back the folder of a process that stopped between the two renames of a replacement."""
+    if not folder.exists() and is_finished(_outgoing(folder)):
+        _outgoing(folder).rename(folder)
+
+
 def _publish(partial: Path, folder: Path) -> None:
     if not folder.exists():
         partial.rename(folder)
         return
-    outgoing = folder.with_name(f"{folder.name}.partial-replaced")
+    outgoing = _outgoing(folder)
     folder.rename(outgoing)
-    partial.rename(folder)
+    try:
+        partial.rename(folder)
+    except BaseException:
+        _recover(folder)
+        raise
     # Another process may still hold memory maps of these files; they stay valid until it lets go.
     shutil.rmtree(outgoing, ignore_errors=True)

@@ -25,8 +25,8 @@ class Dataset:
         test_labels: int64 (m,).
         class_names: The name of each label.
         checksum: SHA-256 of the four arrays.
-        source: Where the pixels come from: ``"official archive"``, ``"re-encoded images"``,
-            ``"image folder"`` or ``"scikit-learn"``.
+        source: Where the pixels come from: ``"official archive"``, ``"other images in the official layout"``,
+            ``"re-encoded images"``, ``"image folder"`` or ``"scikit-learn"``.
         mean: Per channel, of pixels scaled to [0, 1].
         std: Per channel, of pixels scaled to [0, 1].
         paths: The file of each train row, for image folders only.

@@ -134,6 +134,8 @@ def inspect(
         raise errors.DatasetNotFound(
             'The image_folder dataset needs root="FOLDER", the folder of your images.'
         )
+    if not isinstance(root, (str, os.PathLike)):
+        raise errors.DatasetNotFound(f"root={root!r} is not the path of a folder; give a string.")
     _check_options(image_size, test_share, split_seed, on_corrupt)
     path = Path(root).expanduser().resolve()
     if has_splits(path):
@@ -186,6 +188,10 @@ def _check_options(image_size: int, test_share: float, split_seed: int, on_corru
 def _fingerprint(root: Path, files: tuple[str, ...]) -> str:
     digest = hashlib.sha256()
     for name in sorted(files):
-        facts = os.stat(root / name)
-        digest.update(f"{name}\0{facts.st_size}\0{facts.st_mtime_ns}\n".encode("utf-8", "surrogateescape"))
+        try:
+            facts = os.stat(root / name)
+            state = f"{facts.st_size}\0{facts.st_mtime_ns}"
+        except OSError:  # a link to nowhere; decoding reports it by name
+            state = "unreadable"
+        digest.update(f"{name}\0{state}\n".encode("utf-8", "surrogateescape"))
     return digest.hexdigest()

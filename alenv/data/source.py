@@ -41,6 +41,7 @@ class Official(NamedTuple):
         train: Rows in the order to store.
         test: Rows in the order to store.
         class_names: The name of each label.
+        whole: False where there are other images than the official ones, in the official layout.
         shuffled: True where the files come sorted by class and were put in the order of ``ORDER_SEED``.
     """
 
@@ -48,6 +49,7 @@ class Official(NamedTuple):
     test: Iterable[Block]
     class_names: tuple[str, ...]
     shuffled: bool = False
+    whole: bool = True
 
 
 @dataclass(frozen=True)
@@ -103,7 +105,8 @@ class Source:
         """Writes what :attr:`read` returned."""
         writer.split("train", self.image_shape, official.train)
         writer.split("test", self.image_shape, official.test)
-        return self.describe(official.class_names, "official archive", official.shuffled)
+        kind = "official archive" if official.whole else "other images in the official layout"
+        return self.describe(official.class_names, kind, official.shuffled)
 
     def describe(self, class_names: tuple[str, ...], kind: str, shuffled: bool) -> Description:
         """Describes the written splits; ``kind`` is the dataset's ``source``."""

@@ -37,7 +37,8 @@ class Description:
     Attributes:
         name: The dataset's name.
         class_names: The name of each label.
-        source: ``"official archive"``, ``"re-encoded images"`` or ``"image folder"``.
+        source: ``"official archive"``, ``"other images in the official layout"``, ``"re-encoded images"`` or
+            ``"image folder"``.
         mean: Per channel on [0, 1]; None to compute it, with ``std``, from the train images.
         std: Per channel on [0, 1].
         notes: Further facts to record, JSON values: the origin, the seed of the order, skipped files.

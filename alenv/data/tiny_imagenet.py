@@ -33,8 +33,10 @@ def _read(root: Path, download: bool) -> Official:
         raise RuntimeError("val/val_annotations.txt is missing")
     train = list_class_folders(top, "train").shuffled(0)
     test = _test_split(top, train.class_names).shuffled(1)
+    found = (len(train.class_names), len(train.files), len(test.files))
+    whole = found == (TINY_IMAGENET.num_classes, *TINY_IMAGENET.counts)
     names = _readable_names(top, train.class_names)
-    return Official(_rows(top, train, "train"), _rows(top, test, "test"), names, shuffled=True)
+    return Official(_rows(top, train, "train"), _rows(top, test, "test"), names, shuffled=True, whole=whole)
 
 
 def _test_split(top: Path, class_names: tuple[str, ...]) -> ClassFolders:

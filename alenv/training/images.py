@@ -131,7 +131,7 @@ class ImageSet:
         """
         device = images.device
         self._images = images
-        self.rows = torch.as_tensor(rows, dtype=torch.int64, device=device)
+        self.rows = torch.tensor(rows, dtype=torch.int64, device=device)
         self.shape = (images.shape[3], images.shape[1], images.shape[2])
         self._scale = 1 / (255 * torch.tensor(std, device=device))
         self._shift = -torch.tensor(mean, device=device) / torch.tensor(std, device=device)

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from alenv.recipe import Rule, number, whole
 from alenv.training.objectives import Objective, Step, register
 
 
@@ -63,6 +64,12 @@ class LossPrediction(Objective):
         "joint_margin": 1.0,
         "joint_width": 128,
         "joint_cut": 0.6,
+    }
+    rules: ClassVar[dict[str, Rule]] = {
+        "joint_weight": number(),
+        "joint_margin": number(),
+        "joint_width": whole(1),
+        "joint_cut": number(most=1.0),
     }
     provides: ClassVar[tuple[str, ...]] = ("predicted_loss",)
 

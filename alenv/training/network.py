@@ -220,8 +220,17 @@ class NetworkLearner:
         """
         generator = torch_stream(self._key, Purpose.MEMBERS, cycle)
         masks = self.classifier.member_masks(count, generator).to(features.device)
+        if len(features) == 0:
+            return features.new_zeros(count, 0, self._num_classes)
+
+        def score(batch: Tensor) -> dict[str, Tensor]:
+            rows = features[batch]
+            each = [self.classifier.head(rows * mask).softmax(1) for mask in masks]
+            return {"members": torch.stack(each, dim=1)}
+
         with torch.no_grad():
-            return torch.stack([self.classifier.head(features * mask).softmax(1) for mask in masks])
+            positions = torch.arange(len(features), device=features.device)
+            return in_batches(positions, score)["members"].transpose(0, 1)
 
     def copy_classifier(self) -> nets.Classifier:
         """Returns an eval-mode fp32 deep copy of the classifier."""
@@ -276,7 +285,7 @@ def load_pretraining(path: str, classifier: nets.Classifier) -> dict[str, Tensor
         ) from error
     if not isinstance(weights, dict):
         raise InvalidRecipe(f"pretraining={path!r} holds a {type(weights).__name__}; give a state_dict file.")
-    weights = {name: value for name, value in weights.items() if not name.startswith("head.")}
+    weights = {name: value for name, value in weights.items() if not str(name).startswith("head.")}
     wanted = {k: v.shape for k, v in classifier.state_dict().items() if not k.startswith("head.")}
     given = {name: getattr(value, "shape", None) for name, value in weights.items()}
     if given != wanted:

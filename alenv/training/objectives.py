@@ -6,6 +6,7 @@ of an epoch, and for the loss of a step; it knows no objective by name.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar, TypeVar
@@ -14,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from alenv.errors import InvalidRecipe, unknown
-from alenv.recipe import Recipe
+from alenv.recipe import Recipe, Rule, number
 
 Batch = tuple[Tensor, Tensor | None]  # labeled pool indices (n,), unlabeled pool indices (m,) or None
 
@@ -73,12 +74,15 @@ class Objective:
     Attributes:
         options: The objective's own options with their defaults; given to ``gym.make`` under these names, which
             start with ``joint_``.
+        rules: What is allowed for an option (see ``alenv.recipe.whole`` and ``number``); where nothing stands
+            here, any value of its default's type.
         provides: Names of the scores that ``scores`` returns for pool images (``"predicted_loss"``,
             ``"labeled_score"``).
         self_trained: Names of networks that the recipe's optimizer leaves alone.
     """
 
     options: ClassVar[dict[str, Any]] = {}
+    rules: ClassVar[dict[str, Rule]] = {}
     provides: ClassVar[tuple[str, ...]] = ()
     self_trained: ClassVar[tuple[str, ...]] = ()
 
@@ -164,7 +168,7 @@ def make(recipe: Recipe) -> Objective:
 
     Raises:
         UnknownName: There is no such objective, or it has no such option.
-        InvalidRecipe: An option has the wrong type.
+        InvalidRecipe: An option has a value that is not allowed.
     """
     if recipe.joint is None:
         return Objective(recipe)
@@ -174,10 +178,15 @@ def make(recipe: Recipe) -> Objective:
     for name, value in recipe.joint_options:
         if name not in objective.options:
             raise unknown(f"option of joint={recipe.joint!r}", name, objective.options)
-        default = objective.options[name]
-        allowed = (int, float) if isinstance(default, float) else type(default)
-        if not isinstance(value, allowed) or isinstance(value, bool) is not isinstance(default, bool):
-            raise InvalidRecipe(
-                f"{name}={value!r} was given; it must be a number like its default {default!r}."
-            )
+        words, test = objective.rules.get(name) or _like(objective.options[name])
+        if not test(value):
+            raise InvalidRecipe(f"{name}={value!r} was given; it must be {words}.")
     return objective(recipe, **dict(recipe.joint_options))
+
+
+def _like(default: Any) -> Rule:
+    """Allows values of the type of ``default``; a whole number will do for a fraction."""
+    if isinstance(default, float):
+        return number(-math.inf)
+    words = f"of type {type(default).__name__}, like its default {default!r}"
+    return words, lambda value: type(value) is type(default)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import gymnasium as gym
 import pytest
 
 import agents
 from agents.spelling import Spelling, parse
-from alenv.errors import UnknownName
+from alenv.errors import InvalidQuery, UnknownName
 
 
 @pytest.mark.parametrize(
@@ -64,3 +65,26 @@ def test_making_by_text_and_by_keyword():
 def test_unknown_names_point_to_the_nearest(text, message):
     with pytest.raises(UnknownName, match=message):
         agents.make(text)
+
+
+def test_a_saved_policy_takes_its_own_options_only():
+    with pytest.raises(UnknownName, match="did you mean 'deterministic'"):
+        agents.make("policy=somewhere", determinstic=True)
+
+
+@pytest.mark.parametrize("seed", [-1, "x", 1.5, None, True])
+def test_a_seed_is_a_whole_number(seed):
+    env = gym.make("ALDigitsRidge-v0")
+    env.reset(seed=0)
+    with pytest.raises(InvalidQuery, match="at least 0"):
+        agents.make("margin").reset(env, seed=seed)
+
+
+@pytest.mark.parametrize("name", ["margin", "entropy", "least_confidence"])
+def test_nothing_is_chosen_from_an_exhausted_pool(name):
+    env = gym.make("ALDigitsRidge-v0", initial_size=1097, budget=0)
+    env.reset(seed=0)
+    agent = agents.make(name)
+    agent.reset(env)
+    with pytest.raises(InvalidQuery, match="only 0 are unlabeled"):
+        agent.act(None)

@@ -16,7 +16,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv
 import agents
 import alenv
 from agents.wrappers import Strategies
-from alenv.errors import InvalidQuery, MissingHead, NotReset, UnknownName
+from alenv.errors import EpisodeOver, InvalidQuery, MissingHead, NotReset, UnknownName
 from alenv.seeding import Purpose, torch_stream
 
 NAMES = ["random", "margin", "coreset+margin"]
@@ -71,6 +71,15 @@ def test_a_choice_out_of_range_changes_nothing(action):
     with pytest.raises(InvalidQuery, match="0 to 2"):
         env.step(action)
     assert env.unwrapped.view.cycle == 0
+
+
+@pytest.mark.parametrize("choice", [0, 1])
+def test_the_end_of_the_budget_is_said_before_the_pool_is_asked(choice):
+    env = make(initial_size=1087, query_size=10, budget=10)
+    env.reset(seed=0)
+    assert env.step(choice)[2]
+    with pytest.raises(EpisodeOver):
+        env.step(choice)
 
 
 def test_what_cannot_be_chosen_from():

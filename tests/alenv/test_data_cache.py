@@ -188,6 +188,28 @@ def test_a_failed_replacement_keeps_the_old_data(place: Path) -> None:
     assert sorted(p.name for p in place.iterdir()) == ["toy", "toy.lock"]
 
 
+@pytest.mark.parametrize("killed", [False, True])
+def test_a_replacement_stopped_between_its_renames_loses_nothing(
+    place: Path, monkeypatch: pytest.MonkeyPatch, killed: bool
+) -> None:
+    before = storage.read(store(*some_images())).checksum
+    rename, done = Path.rename, []
+
+    def stopped(self: Path, target: Path) -> Path:
+        done.append(target)
+        if len(done) == 2 or (killed and len(done) > 2):
+            raise KeyboardInterrupt
+        return rename(self, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "rename", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            store(*some_images(seed=1))
+    assert cache.is_finished(place / "toy") is not killed
+    storage.store(place / "toy", lambda _: pytest.fail("nothing is lost"), keep=lambda: True)
+    assert storage.read(place / "toy").checksum == before
+
+
 def test_an_open_dataset_survives_its_replacement(place: Path) -> None:
     images, labels = some_images()
     old = storage.read(store(images, labels))
@@ -197,6 +219,9 @@ def test_an_open_dataset_survives_its_replacement(place: Path) -> None:
 
 def test_a_place_that_cannot_be_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").write_text("")
+    monkeypatch.setenv("ALENV_DATA", str(tmp_path / "file"))
+    with pytest.raises(errors.StorageError, match="file"):
+        store(*some_images())
     monkeypatch.setenv("ALENV_DATA", str(tmp_path / "file" / "data"))
     with pytest.raises(errors.StorageError, match="ALENV_DATA"):
         store(*some_images())

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -242,6 +243,21 @@ def test_unreadable_images_are_named(tmp_path: Path, place: Path) -> None:
     assert spoilt[10] not in said
     assert 'on_corrupt="skip"' in said
     assert not [p for p in place.iterdir() if p.is_dir()]
+
+
+def test_a_link_to_nowhere_is_an_unreadable_image(tmp_path: Path) -> None:
+    root = write_folder(tmp_path / "photos")
+    (root / "ant" / "gone.png").symlink_to(tmp_path / "nothing.png")
+    with pytest.raises(errors.UnreadableImages, match=r"1 of 31 images .*gone\.png"):
+        data.load("image_folder", root=root)
+    with pytest.warns(UserWarning, match=r"gone\.png.*skipped"):
+        assert len(data.load("image_folder", root=root, on_corrupt="skip").class_names) == 3
+
+
+@pytest.mark.parametrize("root", [5, ["photos"]])
+def test_a_root_that_is_no_path(root: Any) -> None:
+    with pytest.raises(errors.DatasetNotFound, match="not the path"):
+        data.load("image_folder", root=root)
 
 
 def test_unreadable_images_are_skipped_on_request(tmp_path: Path, place: Path) -> None:

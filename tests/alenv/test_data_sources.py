@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gzip
 import hashlib
 import http.server
@@ -235,6 +236,11 @@ def test_add_tiny_imagenet_packed_and_unpacked(tmp_path: Path, monkeypatch: Patc
     write_tiny_imagenet(tmp_path, "http://127.0.0.1:9/", monkeypatch)
     packed = data.add("tiny_imagenet", tmp_path / tiny_imagenet.ARCHIVE)
     assert_tiny_imagenet(packed)
+    assert packed.source == "other images in the official layout"  # 24 images, not 100,000
+    small = dataclasses.replace(tiny_imagenet.TINY_IMAGENET, num_classes=3, counts=(24, 24))
+    monkeypatch.setattr(tiny_imagenet, "TINY_IMAGENET", small)
+    again = data.add("tiny_imagenet", tmp_path / tiny_imagenet.ARCHIVE, replace=True)
+    assert again.source == "official archive"
     unpacked = data.add("tiny_imagenet", tmp_path / "tiny-imagenet-200")
     assert unpacked.checksum == packed.checksum
 

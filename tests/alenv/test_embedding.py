@@ -172,9 +172,11 @@ def test_rows_are_computed_once_and_memory_mapped(place: Path, monkeypatch: pyte
 def test_a_damaged_cache_is_computed_again(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rows = np.array(embed(toy(), "pixels", 8))
     file = next(place.glob("embeddings/*/rows.npy"))
-    file.write_bytes(file.read_bytes()[:100])
-    monkeypatch.setattr(embedding, "_LOADED", {})
-    np.testing.assert_array_equal(embed(toy(), "pixels", 8), rows)
+    whole = file.read_bytes()
+    for damaged in (whole[:100], whole[:-8] + bytes(8)):
+        file.write_bytes(damaged)
+        monkeypatch.setattr(embedding, "_LOADED", {})
+        np.testing.assert_array_equal(embed(toy(), "pixels", 8), rows)
 
 
 def test_no_disk_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:

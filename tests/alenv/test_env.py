@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from stable_baselines3.common.env_checker import check_env as sb3_check_env
 
-from alenv import errors, pool
+from alenv import errors, pool, presets
 
 QUICK: dict[str, Any] = {"epochs": 1, "width": 8, "initial_size": 10, "query_size": 5, "budget": 15}
 RIDGE: dict[str, Any] = {"initial_size": 10, "query_size": 5, "budget": 15}
@@ -200,6 +200,8 @@ BAD_QUERIES = [
     (np.full(5, np.nan), "dtype"),
     (np.ones(5, bool), "dtype"),
     (np.array(list("abcde")), "dtype"),
+    ([[1], [2, 3], 4, 5, 6], "no array"),
+    (torch.zeros(5, dtype=torch.bfloat16), "no array"),
     (np.array([0, 1, 2, 3, -1]), "-1"),
     (np.array([0, 1, 2, 3, 10**6]), "1000000 .* 0 to 1096"),
 ]
@@ -462,6 +464,13 @@ BAD_SETTINGS: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"embedding": "patchs"}, errors.UnknownName, "patches"),
     ({"initial_set": "kcenter"}, errors.InvalidRecipe, "embedding"),
     ({"outliers": 9}, errors.InvalidProtocol, "at most 8"),
+    ({"joint": "loss_prediction", "joint_width": 0}, errors.InvalidRecipe, "at least 1"),
+    ({"joint": "loss_prediction", "joint_weight": float("nan")}, errors.InvalidRecipe, "number"),
+    ({"joint": "loss_prediction", "joint_cut": 2}, errors.InvalidRecipe, "at most 1"),
+    ({"image_size": 64}, errors.InvalidRecipe, "ALImageFolder"),
+    ({"root": "/nowhere"}, errors.InvalidRecipe, "ALImageFolder"),
+    ({"nesterov": True, "optimizer": "adam"}, errors.InvalidRecipe, "nesterov=True"),
+    ({"initial_size": 0, "query_size": 1298, "budget": 0}, errors.InvalidProtocol, "at most 1297"),
 ]
 
 
@@ -479,6 +488,11 @@ def test_an_unknown_dataset_or_recipe() -> None:
 
     with pytest.raises(errors.UnknownName, match="cifar10"):
         ActiveLearningEnv("cifar")
+    for nonsense in (["digits"], {"a": 1}, None):
+        with pytest.raises(errors.UnknownName):
+            ActiveLearningEnv(nonsense)  # type: ignore[arg-type]
+        with pytest.raises(errors.UnknownName):
+            ActiveLearningEnv("digits", recipe=nonsense)  # type: ignore[arg-type]
     with pytest.raises(errors.UnknownName, match="fast"):
         ActiveLearningEnv("digits", recipe="fasst")
     with pytest.raises(errors.UnknownName, match="rgb_array"):
@@ -489,6 +503,49 @@ def test_an_unknown_dataset_or_recipe() -> None:
         env.view.observation("stat")  # type: ignore[attr-defined]
     with pytest.raises(errors.UnknownName, match="state"):
         make().unwrapped.reset(options={"sate": 1})
+
+
+def test_a_setting_replaces_the_defaults_that_belong_to_it() -> None:
+    make(optimizer="adam").reset(seed=0)  # whose default recipe has Nesterov momentum
+    assert not make(momentum=0.0).unwrapped.recipe.nesterov  # type: ignore[attr-defined]
+    assert make(momentum=0.5).unwrapped.recipe.nesterov  # type: ignore[attr-defined]
+    fast = presets.resolve("fashion_mnist", "fast", {"backbone": "lenet"})
+    assert fast.recipe.width is None
+    assert presets.resolve("fashion_mnist", "fast", {}).recipe.width == 32
+
+
+def test_numbers_of_numpy_are_numbers(tmp_path: Path) -> None:
+    given = {
+        "query_size": np.uint8(5),
+        "lr": np.float64(0.1),
+        "candidates": np.int64(20),
+        "threads": np.int64(1),
+        "nesterov": np.bool_(True),
+        "joint": "loss_prediction",
+        "joint_width": np.int64(8),
+        "milestones": [np.float64(0.5)],
+    }
+    env = make(**given)
+    env.reset(seed=0)
+    torch.save(env.unwrapped.get_state(), tmp_path / "state.pt")  # type: ignore[attr-defined]
+    state = torch.load(tmp_path / "state.pt", weights_only=True)
+    make(**given).reset(options={"state": state})
+
+
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
+def test_the_callers_gradient_mode_changes_nothing(mode: Any) -> None:
+    expected = play(make(epochs=3, dropout=0.2, validation=50))
+    with mode():
+        env = make(epochs=3, dropout=0.2, validation=50)
+        trace = play(env)
+        env.unwrapped.view.member_probabilities(2)  # type: ignore[attr-defined]
+    assert_equal(trace, expected)
+    assert_equal(play(env), expected)  # outside again, with what was made inside
+
+
+def test_rows_cannot_be_changed() -> None:
+    with pytest.raises(ValueError, match="read-only"):
+        make().unwrapped.rows[0] = 1  # type: ignore[attr-defined]
 
 
 def test_use_before_reset() -> None:
@@ -548,6 +605,49 @@ def test_a_state_of_another_environment_is_refused() -> None:
         env.reset(options={"state": {"key": 1}})
 
 
+@pytest.mark.parametrize("fresh", [False, True])
+@pytest.mark.parametrize("name", ["ALDigits-v0", "ALDigitsRidge-v0"])
+def test_a_broken_state_is_refused_and_changes_nothing(name: str, fresh: bool) -> None:
+    source = make(name, epochs=3, joint="loss_prediction") if name == "ALDigits-v0" else make(name)
+    source.reset(seed=5)
+    state = source.unwrapped.get_state()  # type: ignore[attr-defined]
+    env = gym.make(source.spec).unwrapped  # type: ignore[arg-type]
+    if not fresh:
+        env.reset(seed=0)
+        before = env.get_state()  # type: ignore[attr-defined]
+        stream = env.np_random.bit_generator.state
+    inner = next(iter(state["learner"]))
+    broken = [{k: v for k, v in state.items() if k != part} for part in state if part != "version"]
+    broken += [{**state, part: 5} for part in state if part != "version"]
+    broken += [{**state, "episode": {}}, {**state, "learner": {}}, {**state, "environment": {"recipe": 3}}]
+    broken += [{**state, "learner": {**state["learner"], inner: "x"}}]
+    for each in broken:
+        with pytest.raises(errors.InvalidState):
+            env.reset(seed=3, options={"state": each})
+    if fresh:
+        with pytest.raises(errors.NotReset):
+            env.get_state()  # type: ignore[attr-defined]
+    else:
+        assert_equal(env.get_state(), before)  # type: ignore[attr-defined]
+        assert env.np_random.bit_generator.state == stream
+        env.view.labels()  # type: ignore[attr-defined]
+    env.reset(options={"state": state})
+    assert_equal(env.get_state(), state)  # type: ignore[attr-defined]
+
+
+def test_a_state_shares_no_memory_with_the_environment() -> None:
+    env = make("ALDigitsRidge-v0").unwrapped
+    env.reset(seed=0)
+    logits = env.view.logits([0, 1])  # type: ignore[attr-defined]
+    state = env.get_state()  # type: ignore[attr-defined]
+    env.reset(options={"state": state})
+    for values in state["learner"].values():
+        if isinstance(values, torch.Tensor):
+            values.zero_()
+    assert torch.equal(env.view.logits([0, 1]), logits)  # type: ignore[attr-defined]
+    assert logits.any()
+
+
 @pytest.mark.parametrize("name", ["ALDigits-v0", "ALDigitsRidge-v0"])
 @pytest.mark.parametrize("reward", ["accuracy", "auc_gain"])
 def test_peek_is_what_step_would_give_and_changes_nothing(name: str, reward: str) -> None:
@@ -576,6 +676,10 @@ def test_peek_needs_leave_and_a_split() -> None:
     env.reset(seed=0)
     with pytest.raises(errors.EpisodeOver, match="reset"):
         env.peek([env.view.unlabeled[:5]])  # type: ignore[attr-defined]
+    env = make(allow_peek=True, validation=100).unwrapped
+    env.reset(seed=0)
+    with pytest.raises(errors.InvalidQuery, match="sequence of queries"):
+        env.peek(None)  # type: ignore[attr-defined]
 
 
 def test_an_interrupted_step_leaves_the_state_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -601,6 +705,18 @@ def test_an_interrupted_step_leaves_the_state_as_it_was(monkeypatch: pytest.Monk
     other = make(allow_peek=True, validation=50).unwrapped
     other.reset(seed=0)
     assert_equal(env.step(query), other.step(query))
+
+
+def test_an_interrupted_reset_leaves_no_half_of_an_episode(monkeypatch: pytest.MonkeyPatch) -> None:
+    env = make().unwrapped
+    env.reset(seed=0)
+    with monkeypatch.context() as patch:
+        patch.setattr(env._learner, "fit", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))  # type: ignore[attr-defined]
+        with pytest.raises(KeyboardInterrupt):
+            env.reset(seed=5)
+    with pytest.raises(errors.NotReset, match="interrupted"):
+        env.step(np.arange(5))
+    assert_equal(play(env, 2), play(make(), 2))
 
 
 # ---- leaks and costs ----

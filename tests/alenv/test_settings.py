@@ -88,6 +88,11 @@ def test_an_imbalanced_pool_by_counting() -> None:
     assert len(set(rows.tolist())) == len(rows)
 
 
+def test_a_class_without_images_limits_no_other() -> None:
+    labels = np.repeat([0, 2], 50)
+    assert len(pool.build(labels, 3, Protocol(initial_size=1, imbalance=2.0))[0]) == 50 + 25
+
+
 @pytest.mark.parametrize("shape", [{"imbalance": 10.0}, {"redundancy": 20}])
 def test_outliers_in_a_shaped_pool_keep_their_number(shape: dict[str, float]) -> None:
     labels = np.where(LABELS < 8, LABELS, pool.OUTLIER)
@@ -242,6 +247,18 @@ def test_devices_and_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     assert torch.get_num_threads() == before
     with Runtime("cpu", "bf16", 1).autocast():
         assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == torch.bfloat16
+
+
+def test_a_forked_worker_refuses_cuda_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runtime, "_forked", True)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    assert runtime.resolve("auto", "fp32", 1, default_device="cpu").device == "cpu"
+    for device in ("auto", "cuda", "cuda:0"):
+        with pytest.raises(errors.UnknownName, match="spawn"):
+            runtime.resolve(device, "fp32", 1)
+    with pytest.raises(errors.UnknownName, match="tpu"):
+        runtime.resolve("tpu", "fp32", 1)
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="cores cannot be taken from a process here")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from typing import Any
 
 import gymnasium as gym
@@ -113,11 +114,53 @@ def test_what_is_handed_out_cannot_be_written_to() -> None:
 
 
 @pytest.mark.parametrize(
-    "indices", [np.array([-1]), np.array([1297]), np.array([0.5]), np.array([[1]]), [True]]
+    "indices",
+    [
+        np.array([-1]),
+        np.array([1297]),
+        np.array([0.5]),
+        np.array([[1]]),
+        [True],
+        [[1], [2, 3]],
+        "abc",
+        np.array(["a"]),
+        np.array([None]),
+        torch.tensor([0.5]),
+        torch.tensor([True]),
+        torch.tensor([1j]),
+    ],
 )
 def test_indices_outside_the_pool_are_refused(indices: Any) -> None:
     with pytest.raises(errors.InvalidQuery, match=r"whole numbers|indices go from 0 to 1296"):
         played(0).view.logits(indices)
+
+
+def test_every_kind_of_whole_numbers_is_read() -> None:
+    view = played(0).view
+    expected = view.logits([3, 1])
+    for kind in (np.uint8, np.int16, np.uint64, np.int64):
+        assert torch.equal(view.logits(np.array([3, 1], kind)), expected)
+    assert torch.equal(view.logits(torch.tensor([3, 1], dtype=torch.uint8)), expected)
+    assert view.logits([]).shape == (0, 10)
+
+
+@pytest.mark.parametrize("members", [0, -1, 1.5, True, "3"])
+def test_members_are_counted_in_whole_numbers(members: Any) -> None:
+    with pytest.raises(errors.InvalidQuery, match="at least 1"):
+        played(0, dropout=0.3).view.member_probabilities(members)
+
+
+def test_the_previous_view_is_this_one_with_other_weights() -> None:
+    env = played(2, validation=50, epochs=5)
+    earlier = played(1, validation=50, epochs=5).view
+    view, previous = env.view, env.view.previous
+    np.testing.assert_array_equal(previous.labeled, view.labeled)
+    np.testing.assert_array_equal(previous.candidates, view.candidates)
+    assert torch.equal(previous.validation.logits(), earlier.validation.logits())
+    assert torch.equal(previous.validation.labels(), view.validation.labels())
+    assert not torch.equal(previous.validation.logits(), view.validation.logits())
+    np.testing.assert_array_equal(previous.observation("progress")[2:4], earlier.observation("progress")[2:4])
+    pickle.dumps(env)  # the environment as a whole stays a plain value
 
 
 def test_a_missing_head_names_the_spelling_that_works() -> None:
