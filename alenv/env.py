@@ -157,6 +157,11 @@ class ActiveLearningEnv(gym.Env[Any, Any]):
         return self._view
 
     @property
+    def offers(self) -> tuple[str, ...]:
+        """Names of the scores that the joint objective gives for pool images."""
+        return self._learner.provides
+
+    @property
     def key(self) -> int:
         """The key of the episode, from which every random stream is derived."""
         return self._current().key

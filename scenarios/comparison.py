@@ -2,29 +2,34 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import filelock
 import gymnasium as gym
 import joblib
 
 import agents
 import alenv
-from alenv.errors import CorruptRun, InvalidProtocol, RunConflict
+from agents.spelling import POLICY, parse
+from alenv.errors import CorruptRun, InvalidProtocol, MissingHead, RunConflict
 from alenv.presets import resolve
+from alenv.training.objectives import providing
 from scenarios import stats
 from scenarios.engines import play
 from scenarios.events import Event, Report
 from scenarios.pictures import draw
 from scenarios.results import Curves, gather, long_csv
-from scenarios.run_folder import Run, difference
+from scenarios.run_folder import Run, RunFolder, difference
 from scenarios.runner import env_kwargs
 from scenarios.scenario import Arm, View
-from scenarios.storage import make_folder, write_text
-from scenarios.summary import ArmSummary, choose_reference, summarize
+from scenarios.storage import make_folder, write_text, writing
+from scenarios.summary import ArmSummary, summarize
 
 
 @dataclass(frozen=True)
@@ -37,7 +42,7 @@ class Comparison:
         seeds: Seeds that every arm plays.
         out: Folder of all runs.
         facts: What all arms of the folder share, now and later; JSON values.
-        views: Pictures and tables; the reference of a view may be None (``random``, else the first arm).
+        views: Pictures and tables of this command's arms.
     """
 
     title: str
@@ -58,7 +63,7 @@ class Shown:
     """What one view of a comparison came to: its numbers, its picture, and the arms they rest on."""
 
     view: View
-    reference: str
+    reference: str | None
     arms: list[ArmSummary]
     penalties: list[list[float]] | None
     picture: Path
@@ -82,7 +87,7 @@ class Outcome:
     Attributes:
         shown: One entry per view that has a finished run.
         failed: Run name -> one sentence.
-        curves: Path of the long-form curves; None when no run has finished.
+        curves: Path of the long-form curves of all finished runs in the folder; None when there are none.
     """
 
     shown: list[Shown]
@@ -91,23 +96,31 @@ class Outcome:
 
 
 def prepare(arms: Sequence[Arm]) -> tuple[Arm, ...]:
-    """Resolves arms, checks that each can be made, and gives all the same validation split if one needs it.
+    """Resolves arms, checks that each can be made, and gives all one validation split if an agent needs it.
+
+    What the files behind an arm hold is recorded in ``Arm.content``.
 
     That split is the one that some arms name, else a tenth of the smallest pool.
 
     Raises:
         AlenvError: An environment, a setting or an agent does not exist or does not fit.
         InvalidProtocol: An agent reads validation accuracy, and two arms name different splits.
+        MissingHead: An agent needs scores that its environment does not give.
     """
     resolved = [arm.resolved() for arm in arms]
     players = [agents.make(arm.agent, **arm.agent_kwargs) for arm in resolved]
-    made: dict[str, tuple[int, int]] = {}
+    made: dict[str, Any] = {}
     sizes = []
-    for arm in resolved:
+    for position, (arm, player) in enumerate(zip(resolved, players, strict=True)):
         key = json.dumps([arm.env_id, dict(arm.env_kwargs)], sort_keys=True)
         if key not in made:
-            made[key] = _pool_and_split(arm)
-        sizes.append(made[key])
+            env = gym.make(arm.env_id, **env_kwargs(arm, None))
+            made[key] = env.unwrapped
+            env.close()
+        core = made[key]
+        _check_needs(arm, player, core)
+        sizes.append((len(core.rows), int(core.protocol.validation)))
+        resolved[position] = replace(arm, content=_content(arm, core))
     if not any(player.needs_validation for player in players):
         return tuple(resolved)
     named = sorted({split for _, split in sizes if split})
@@ -123,13 +136,36 @@ def prepare(arms: Sequence[Arm]) -> tuple[Arm, ...]:
     )
 
 
-def _pool_and_split(arm: Arm) -> tuple[int, int]:
-    """Makes an arm's environment once and returns the sizes of its pool and its validation split."""
-    env = gym.make(arm.env_id, **env_kwargs(arm, None))
-    core: Any = env.unwrapped
-    sizes = len(core.rows), int(core.protocol.validation)
-    env.close()
-    return sizes
+def _check_needs(arm: Arm, player: agents.Agent, core: Any) -> None:
+    """Raises ``MissingHead`` where an agent needs scores that its environment does not give."""
+    for score in player.needs:
+        if score in core.offers or not (objectives := providing(score)):
+            continue
+        advice = (
+            "a ridge head gives none, so leave the agent out"
+            if core.recipe.head == "ridge"
+            else f"spell it {arm.agent}@joint={objectives[0]}"
+        )
+        raise MissingHead(f"{arm.agent} needs {score}, which {arm.env_id} does not give; {advice}.")
+
+
+def _content(arm: Arm, core: Any) -> dict[str, str]:
+    """Returns the checksums of all files that an arm's results depend on."""
+    found = {"dataset": str(core.dataset_checksum)}
+    for name in ("embedding", "pretraining"):
+        file = arm.env_kwargs.get(name)
+        if isinstance(file, str) and Path(file).expanduser().is_file():
+            found[name] = _digest(Path(file).expanduser())
+    spelled = parse(arm.agent)
+    if spelled.names == (POLICY,):
+        folder = Path(spelled.options["path"])
+        for file in sorted(folder.iterdir()):
+            found[f"policy/{file.name}"] = _digest(file)
+    return found
+
+
+def _digest(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
 def execute(comparison: Comparison, jobs: int, threads: int | None, report: Report) -> Outcome:
@@ -146,7 +182,8 @@ def execute(comparison: Comparison, jobs: int, threads: int | None, report: Repo
         StorageError: The folder cannot be written.
     """
     make_folder(comparison.out)
-    threads = _settle(comparison, threads, jobs)
+    with _held(comparison.out):
+        threads = _settle(comparison, threads, jobs)
     runs = comparison.runs(threads, jobs)
     failed: dict[str, str] = {}
 
@@ -156,13 +193,42 @@ def execute(comparison: Comparison, jobs: int, threads: int | None, report: Repo
         report(event)
 
     play(runs, jobs, listen)
-    curves = gather(runs)
-    if not curves:
-        return Outcome([], failed, None)
-    path = comparison.out / "curves.csv"
-    write_text(path, long_csv(curves))
-    shown = [found for view in comparison.views if (found := _show(comparison, view, curves)) is not None]
+    with _held(comparison.out):
+        curves = gather([run for run in runs if run.name not in failed], failed)
+        everything = gather(_all_runs(comparison, threads), {})
+        if not everything:
+            return Outcome([], failed, None)
+        path = comparison.out / "curves.csv"
+        write_text(path, long_csv(everything))
+        shown = [found for view in comparison.views if (found := _show(comparison, view, curves)) is not None]
     return Outcome(shown, failed, path)
+
+
+@contextmanager
+def _held(out: Path) -> Iterator[None]:
+    """Lets one process at a time read and rewrite the files that all runs of a folder share."""
+    with writing(out / ".lock"), filelock.FileLock(out / ".lock"):
+        yield
+
+
+def _all_runs(comparison: Comparison, threads: int | None) -> list[Run]:
+    """Returns the runs of this and of all earlier commands with the same folder, arm by arm."""
+    arms = {arm.label: arm for arm in comparison.arms}
+    for label, known in json.loads((comparison.out / "settings.json").read_text())["arms"].items():
+        arms.setdefault(label, Arm(label, **known))
+    seeds: dict[str, set[int]] = {label: set(comparison.seeds) for label in arms}
+    for file in comparison.out.glob("*/meta.json"):
+        try:
+            meta = RunFolder(file.parent).meta() or {}
+        except CorruptRun:
+            continue
+        if meta["label"] in arms:
+            seeds[meta["label"]].add(int(meta["configuration"]["seed"]))
+    return [
+        Run(arm, seed, comparison.out, threads)
+        for label, arm in sorted(arms.items())
+        for seed in sorted(seeds[label])
+    ]
 
 
 def _show(comparison: Comparison, view: View, curves: Sequence[Curves]) -> Shown | None:
@@ -171,7 +237,6 @@ def _show(comparison: Comparison, view: View, curves: Sequence[Curves]) -> Shown
     if not present:
         return None
     reference = view.reference if view.reference in [arm.label for arm in present] else None
-    reference = choose_reference(present, reference)
     picture = comparison.out / f"{view.name}.png"
     title = comparison.title if len(comparison.views) == 1 else f"{comparison.title}: {view.title}"
     draw(present, reference, title, picture)
@@ -193,7 +258,11 @@ def _settle(comparison: Comparison, threads: int | None, jobs: int) -> int | Non
     path = comparison.out / "settings.json"
     try:
         found = json.loads(path.read_text()) if path.exists() else None
-    except ValueError as error:
+        if found is not None and not (
+            isinstance(found["arms"], dict) and {"facts", "threads"} <= found.keys()
+        ):
+            raise ValueError("something is missing")
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise CorruptRun(f"{path} cannot be read; delete it and repeat the command.") from error
     if threads is None:
         threads = found["threads"] if found else _share(comparison.arms, jobs)

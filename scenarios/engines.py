@@ -16,6 +16,7 @@ from typing import Any
 from scenarios.events import Event, Report
 from scenarios.run_folder import Run
 
+_PATIENCE = 60.0  # seconds that a worker may take to finish the files it is writing
 _ENDED = "ended"  # what a worker sends when it wants the next run
 
 
@@ -98,6 +99,8 @@ class _LocalProcesses:
         for worker in self._workers:
             worker.process.terminate()
         for worker in self._workers:
+            worker.process.join(_PATIENCE)
+            worker.process.kill()  # one that hears nothing; runs may end anywhere
             worker.process.join()
         self._workers.clear()
 

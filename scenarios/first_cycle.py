@@ -59,6 +59,7 @@ def _identity(run: Run, core: Any) -> str:
             "recipe": dataclasses.asdict(core.recipe),
             "protocol": dataclasses.asdict(core.protocol),
             "dataset": core.dataset_checksum,
+            "files": {k: v for k, v in run.arm.content.items() if k in ("embedding", "pretraining")},
             "device": core.runtime.device,
             "precision": core.runtime.precision,
             "threads": core.runtime.threads,

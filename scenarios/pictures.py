@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import textwrap
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,23 +51,26 @@ class Look:
 
 
 def looks(curves: Sequence[Curves]) -> dict[str, Look]:
-    """Gives every agent its color and, where an agent stands in several arms, each arm its own dashes."""
+    """Gives every agent a color, and arms of one color (one agent, or more agents than colors) other dashes."""
+    colors: dict[str, str] = {}
     seen: dict[str, int] = {}
     found = {}
     for arm in curves:
         name = _name(arm.agent)
-        variant = seen.get(name, 0)
-        seen[name] = variant + 1
-        found[arm.label] = Look(
-            color_of(arm.agent), _DASHES[variant % len(_DASHES)], _MARKERS[variant % len(_MARKERS)]
-        )
+        if name not in colors:
+            colors[name] = COLORS.get(name) or _free_color(name, colors.values())
+        color = colors[name]
+        variant = seen.get(color, 0)
+        seen[color] = variant + 1
+        found[arm.label] = Look(color, _DASHES[variant % len(_DASHES)], _MARKERS[variant % len(_MARKERS)])
     return found
 
 
-def color_of(agent: str) -> str:
-    """Returns the color of an agent; those without one of their own get one by their name."""
-    name = _name(agent)
-    return COLORS.get(name) or _OTHERS[zlib.crc32(name.encode()) % len(_OTHERS)]
+def _free_color(name: str, taken: Iterable[str]) -> str:
+    """Returns the color that a name leads to, or the next one that nobody has yet."""
+    first = zlib.crc32(name.encode()) % len(_OTHERS)
+    turned = _OTHERS[first:] + _OTHERS[:first]
+    return next((color for color in turned if color not in taken), turned[0])
 
 
 def _name(agent: str) -> str:
@@ -75,32 +78,34 @@ def _name(agent: str) -> str:
     return agent.split(":", 1)[0]
 
 
-def draw(curves: Sequence[Curves], reference: str, title: str, path: Path) -> None:
+def draw(curves: Sequence[Curves], reference: str | None, title: str, path: Path) -> None:
     """Draws mean learning curves beside paired differences to the reference arm, with 95 % bands.
 
     Args:
         curves: The arms, at least one.
-        reference: Label of the reference arm.
+        reference: Label of the reference arm; None draws no differences.
         title: Heading; the number of seeds is added below it.
         path: Where the PNG goes, atomically.
 
     Raises:
         StorageError: The file cannot be written.
     """
-    base = next(arm for arm in curves if arm.label == reference)
+    base = next((arm for arm in curves if arm.label == reference), None)
     # Without queries, or without a second arm, there is nothing to subtract.
-    compared = [arm for arm in curves if arm is not base and _common(arm, base)[0].size > 1]
+    compared = [] if base is None else [a for a in curves if a is not base and _common(a, base)[0].size > 1]
     figure = Figure(dpi=150, facecolor="white")
     FigureCanvasAgg(figure)
     axes = _lay_out(figure, 2 if compared else 1, [arm.label for arm in curves])
     style = looks(curves)
     _draw_curves(axes[0], curves, style)
-    if compared:
+    if base is not None and compared:
         _draw_differences(axes[1], compared, base, style)
     left = 0.15 / figure.get_figwidth()
     # A heading of many settings is cut at the frame; all of them are in the run's settings.json.
     heading = textwrap.shorten(title, int(figure.get_figwidth() / HEADING_LETTER), placeholder=" ...")
-    figure.text(left, 0.975, heading, ha="left", va="top", fontsize=13, fontweight="bold", color=INK)
+    figure.text(
+        left, 0.975, heading, ha="left", va="top", fontsize=13, fontweight="bold", color=INK, parse_math=False
+    )
     figure.text(left, 0.915, _subtitle(curves), ha="left", va="top", fontsize=9.5, color=SOFT)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png")
@@ -109,7 +114,7 @@ def draw(curves: Sequence[Curves], reference: str, title: str, path: Path) -> No
 
 def _lay_out(figure: Figure, panels: int, labels: Sequence[str]) -> list[Axes]:
     """Places panels of a fixed size in inches, each with room for the longest label beside it."""
-    probe = figure.text(0, 0, max(labels, key=len), fontsize=LABEL_SIZE)
+    probe = figure.text(0, 0, max(labels, key=len), fontsize=LABEL_SIZE, parse_math=False)
     label_width = probe.get_window_extent().width / figure.dpi
     probe.remove()
     left, plot, right, height = 0.75, 4.6, label_width + 0.4, 5.2
@@ -169,7 +174,7 @@ def _scale(axes: Axes, drawn: Sequence[np.ndarray]) -> None:
 
 
 def _prepare(axes: Axes, unit: str, heading: str) -> None:
-    axes.set_title(heading, loc="left", fontsize=10.5, color=INK, pad=8)
+    axes.set_title(heading, loc="left", fontsize=10.5, color=INK, pad=8, parse_math=False)
     axes.set_xlabel("labeled images", color=INK)
     axes.set_ylabel(unit, color=INK)
     axes.grid(True, axis="y", color=GRID, linewidth=0.8)
@@ -223,6 +228,7 @@ def _label_ends(axes: Axes, ends: Sequence[tuple[float, float, str, str]]) -> No
             fontsize=LABEL_SIZE,
             va="center",
             annotation_clip=False,
+            parse_math=False,
             arrowprops={
                 "arrowstyle": "-",
                 "color": color,

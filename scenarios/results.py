@@ -6,11 +6,13 @@ import csv
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
-from alenv.errors import CorruptRun
+from alenv.errors import AlenvError, CorruptRun
 from scenarios.run_folder import Run
+from scenarios.storage import write_text
 
 
 @dataclass(frozen=True)
@@ -36,30 +38,56 @@ class Curves:
         return self.accuracy[[self.seeds.index(seed) for seed in seeds]]
 
 
-def gather(runs: Sequence[Run]) -> list[Curves]:
+def gather(runs: Sequence[Run], failed: dict[str, str]) -> list[Curves]:
     """Reads all finished runs, in the order in which their arms first appear; unfinished ones are left out.
 
-    Raises:
-        CorruptRun: A curve cannot be read.
+    Args:
+        runs: Where to look.
+        failed: Run name -> one sentence; takes the runs that cannot be read, so that the others are shown.
     """
     finished: dict[str, list[tuple[int, np.ndarray]]] = {}
     agents: dict[str, str] = {}
     for run in runs:
-        if run.folder.finished(run.configuration):
-            finished.setdefault(run.arm.label, []).append((run.seed, _read(run)))
-            agents[run.arm.label] = run.arm.agent
+        try:
+            if run.folder.finished(run.configuration):
+                finished.setdefault(run.arm.label, []).append((run.seed, _read(run)))
+                agents[run.arm.label] = run.arm.agent
+        except AlenvError as error:
+            failed[run.name] = str(error)
     return [_stacked(label, agents[label], rows) for label, rows in finished.items()]
 
 
 def _read(run: Run) -> np.ndarray:
-    """Returns labeled count and accuracy of every cycle, float64 (T + 1, 2)."""
-    path = run.folder.path / "curve.csv"
+    """Returns labeled count and accuracy of every cycle, float64 (T + 1, 2).
+
+    A damaged file is written again from the checkpoint.
+    """
+    folder = run.folder
+    rows = _parsed(folder.path / "curve.csv", folder.cycles())
+    if rows is None and (saved := folder.load()) is not None and saved.finished:
+        write_text(folder.path / "curve.csv", saved.record.curve_csv())
+        rows = _parsed(folder.path / "curve.csv", folder.cycles())
+    if rows is None:
+        raise CorruptRun(
+            f"{folder.path / 'curve.csv'} cannot be read; delete its folder and repeat the command."
+        )
+    return rows
+
+
+def _parsed(path: Path, cycles: int) -> np.ndarray | None:
+    """Returns labeled count and accuracy of every cycle, or None where the file is damaged."""
     try:
-        with path.open(newline="") as file:
-            rows = [(float(row["labeled_count"]), float(row["accuracy"])) for row in csv.DictReader(file)]
-    except (OSError, KeyError, ValueError) as error:
-        raise CorruptRun(f"{path} cannot be read; delete its folder and repeat the command.") from error
-    return np.asarray(rows)
+        text = path.read_text()
+        table = [
+            [float(row["labeled_count"]), float(row["accuracy"]), int(row["correct"]) / int(row["total"])]
+            for row in csv.DictReader(io.StringIO(text))
+        ]
+    except (OSError, KeyError, ValueError, TypeError, ZeroDivisionError):
+        return None
+    rows = np.array(table)
+    if not text.endswith("\n") or rows.shape != (cycles + 1, 3) or (rows[:, 1] != rows[:, 2]).any():
+        return None
+    return rows[:, :2]
 
 
 def _stacked(label: str, agent: str, rows: list[tuple[int, np.ndarray]]) -> Curves:

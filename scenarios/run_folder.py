@@ -26,6 +26,17 @@ from scenarios.storage import make_folder, uninterrupted, write_bytes, write_tex
 
 FORMAT = 1
 _UNSET = "(unset)"
+_COMPARED = (
+    "configuration",
+    "recipe",
+    "protocol",
+    "dataset",
+    "device",
+    "precision",
+    "threads",
+    "versions",
+)
+_META = {*_COMPARED, "label", "finished"}
 _DAMAGE = (
     OSError,
     EOFError,
@@ -127,6 +138,8 @@ class RunFolder:
                     f"Another process is working on {self.path}; wait for it or stop it, then repeat this."
                 ) from None
         try:
+            for leftover in self.path.glob(".*.part"):  # of a process that was killed while it wrote
+                leftover.unlink(missing_ok=True)
             yield
         finally:
             lock.release()
@@ -141,9 +154,17 @@ class RunFolder:
         if not path.exists():
             return None
         try:
-            return dict(json.loads(path.read_text()))
+            found = json.loads(path.read_text())
+            if not (isinstance(found, dict) and found.keys() >= _META):
+                raise ValueError("something is missing")
+            return found
         except (OSError, ValueError) as error:
             raise CorruptRun(f"{path} cannot be read; delete its folder to start the run anew.") from error
+
+    def cycles(self) -> int:
+        """Returns how many queries a run that has begun makes (T)."""
+        protocol = (self.meta() or {})["protocol"]
+        return int(protocol["budget"]) // int(protocol["query_size"])
 
     def finished(self, configuration: Mapping[str, Any]) -> bool:
         """Tells whether the run is complete on disk.
@@ -164,7 +185,7 @@ class RunFolder:
         Raises:
             RunConflict: A field differs; the message names it.
         """
-        for name in ("configuration", "recipe", "protocol", "dataset", "device", "precision", "threads"):
+        for name in _COMPARED:
             if (change := difference(found[name], wanted[name], name)) is not None:
                 raise RunConflict(
                     f"The run in {self.path} was begun with {change}; choose another folder with --out, or "

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from alenv.errors import AlenvError, unknown
+from alenv.errors import AlenvError, UnknownName, unknown
 
 
 @dataclass(frozen=True)
@@ -22,6 +22,8 @@ class Arm:
             kwargs in the spelling (``"ll4al@joint=loss_prediction"``) belong to this arm alone.
         env_kwargs: Keyword arguments of the environment; JSON values.
         agent_kwargs: Keyword arguments of the agent; JSON values.
+        content: Checksums of the files behind these names (the dataset, an embedding, pretrained weights, a
+            saved policy), so that a changed file is a changed configuration.
     """
 
     label: str
@@ -29,16 +31,18 @@ class Arm:
     agent: str
     env_kwargs: Mapping[str, Any] = field(default_factory=dict)
     agent_kwargs: Mapping[str, Any] = field(default_factory=dict)
+    content: Mapping[str, str] = field(default_factory=dict)
 
     def resolved(self) -> Arm:
         """Returns the same arm with the environment kwargs of the agent's spelling moved to ``env_kwargs``.
 
         Raises:
-            UnknownName: The spelling cannot be read.
+            UnknownName: The spelling cannot be read, or names what is no setting of an environment.
         """
         from agents.spelling import parse  # noqa: PLC0415  (agents load torch; listing scenarios does not)
 
         spelled = parse(self.agent).env_kwargs
+        refuse_reserved(spelled)
         agent = self.agent.split("@", 1)[0]
         return replace(self, agent=agent, env_kwargs={**self.env_kwargs, **spelled})
 
@@ -49,7 +53,15 @@ class Arm:
             "env_kwargs": dict(sorted(self.env_kwargs.items())),
             "agent": self.agent,
             "agent_kwargs": dict(sorted(self.agent_kwargs.items())),
+            **({"content": dict(sorted(self.content.items()))} if self.content else {}),
         }
+
+
+def refuse_reserved(settings: Iterable[str]) -> None:
+    """Raises ``UnknownName`` for names that ``gym.make`` keeps for itself."""
+    for name in settings:
+        if name in ("id", "max_episode_steps", "disable_env_checker"):
+            raise UnknownName(f"{name}= was given; it is no setting of an environment, so leave it out.")
 
 
 def product(

@@ -10,7 +10,6 @@ import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 
 import numpy as np
 
@@ -41,9 +40,9 @@ def uninterrupted() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield  # only the main thread receives signals
         return
-    held: list[tuple[int, FrameType | None]] = []
+    held: list[int] = []
     previous = {
-        number: signal.signal(number, lambda n, frame: held.append((n, frame)))
+        number: signal.signal(number, lambda n, _: held.append(n))
         for number in (signal.SIGINT, signal.SIGTERM)
     }
     try:
@@ -51,8 +50,8 @@ def uninterrupted() -> Iterator[None]:
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
-        if held:
-            signal.raise_signal(held[0][0])
+        for caught in dict.fromkeys(held):  # all kinds: a worker ignores Ctrl-C, and then must hear SIGTERM
+            signal.raise_signal(caught)
 
 
 def make_folder(path: Path) -> None:

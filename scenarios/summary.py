@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from alenv.errors import unknown
 from scenarios import stats
 from scenarios.results import Curves
 
@@ -27,10 +26,11 @@ class ArmSummary:
         area: Area under the curve, mean over seeds.
         area_interquartile: Interquartile mean of the area.
         gain: Paired difference of the area to the reference arm; None for the reference itself and for arms
-            that share no seed with it.
+            that share no seed with it or have other label counts, whose areas mean something else.
         improvement: Probability that a run of this arm has a larger area than one of the reference; or None.
         efficiency: Labels that the reference needs for its own final accuracy over those that this arm
             needs; NaN where this arm never gets there; or None.
+        comparable: Whether the arm has the reference's label counts.
         more_seeds: How many more seeds would show the gain with 80 % power; None where no number would.
     """
 
@@ -44,6 +44,7 @@ class ArmSummary:
     gain: stats.Difference | None
     improvement: float | None
     efficiency: float | None
+    comparable: bool
     more_seeds: int | None
 
     def as_json(self) -> dict[str, Any]:
@@ -67,21 +68,9 @@ class ArmSummary:
         }
 
 
-def choose_reference(curves: Sequence[Curves], wanted: str | None) -> str:
-    """Returns the label of the reference arm: the wanted one, else ``random``, else the first.
-
-    Raises:
-        UnknownName: There is no such arm.
-    """
-    labels = [arm.label for arm in curves]
-    if wanted is not None and wanted not in labels:
-        raise unknown("arm", wanted, labels)
-    return wanted or ("random" if "random" in labels else labels[0])
-
-
-def summarize(curves: Sequence[Curves], reference: str) -> list[ArmSummary]:
-    """Compares every arm with the reference arm, in the order given."""
-    base = next(arm for arm in curves if arm.label == reference)
+def summarize(curves: Sequence[Curves], reference: str | None) -> list[ArmSummary]:
+    """Compares every arm with the reference arm, in the order given; with None, with none."""
+    base = next((arm for arm in curves if arm.label == reference), None)
     return [_summary(arm, base) for arm in curves]
 
 
@@ -90,17 +79,15 @@ def shared_seeds(arm: Curves, base: Curves) -> tuple[int, ...]:
     return tuple(seed for seed in arm.seeds if seed in base.seeds)
 
 
-def _summary(arm: Curves, base: Curves) -> ArmSummary:
+def _summary(arm: Curves, base: Curves | None) -> ArmSummary:
     final = 100 * arm.accuracy[:, -1]
     areas = 100 * stats.area(arm.accuracy)
-    seeds = shared_seeds(arm, base)
+    seeds = () if base is None else shared_seeds(arm, base)
     gain = improvement = efficiency = more = None
-    if arm is not base and seeds and arm.accuracy.shape[1] > 1:
-        own, other = 100 * stats.area(arm.at(seeds)), 100 * stats.area(base.at(seeds))
-        gain = stats.paired(own, other)
-        improvement = stats.probability_of_improvement(own, other)
-        needed = stats.seeds_needed(gain.mean, gain.sd)
-        more = None if needed is None else max(0, needed - gain.seeds)
+    comparable = base is None or arm.labeled.tolist() == base.labeled.tolist()
+    if base is not None and arm is not base and seeds and arm.accuracy.shape[1] > 1:
+        if comparable:
+            gain, improvement, more = _compared(arm, base, seeds)
         own_curve, base_curve = arm.at(seeds).mean(axis=0), base.at(seeds).mean(axis=0)
         efficiency = stats.labeling_efficiency(
             arm.labeled,
@@ -120,8 +107,18 @@ def _summary(arm: Curves, base: Curves) -> ArmSummary:
         gain=gain,
         improvement=improvement,
         efficiency=efficiency,
+        comparable=comparable,
         more_seeds=more,
     )
+
+
+def _compared(arm: Curves, base: Curves, seeds: Sequence[int]) -> tuple[stats.Difference, float, int | None]:
+    """Returns gain, probability of improvement and missing seeds of the area under the curve."""
+    own, other = 100 * stats.area(arm.at(seeds)), 100 * stats.area(base.at(seeds))
+    gain = stats.paired(own, other)
+    needed = stats.seeds_needed(gain.mean, gain.sd)
+    more = None if needed is None else max(0, needed - gain.seeds)
+    return gain, stats.probability_of_improvement(own, other), more
 
 
 def _number(value: float | None) -> float | None:

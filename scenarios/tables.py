@@ -17,12 +17,12 @@ from scenarios.summary import ArmSummary
 STYLE: dict[str, Any] = {"box": box.SIMPLE_HEAD, "pad_edge": False, "padding": (0, 1, 0, 0)}
 
 
-def table(arms: Sequence[ArmSummary], reference: str, title: str = "") -> Group:
+def table(arms: Sequence[ArmSummary], reference: str | None, title: str = "") -> Group:
     """Returns final accuracy, area under the curve and paired difference to the reference arm, with remarks.
 
     Args:
         arms: The arms, in the order of their rows.
-        reference: Label of the reference arm.
+        reference: Label of the reference arm; None where it has no finished run.
         title: Heading; empty for none.
     """
     result = Table(title=title or None, title_justify="left", title_style="bold", **STYLE)
@@ -33,13 +33,15 @@ def table(arms: Sequence[ArmSummary], reference: str, title: str = "") -> Group:
     result.add_column("seeds", justify="right", no_wrap=True)
     for arm in arms:
         result.add_row(
-            arm.label,
+            Text(arm.label),
             f"{arm.labels:,}",
             f"{arm.mean:.2f} ± {_number(arm.sd)}",
             _number(arm.area),
             _difference(arm.gain),
             str(arm.seeds),
         )
+    if reference is None:
+        return Group(result, Text("no differences: the reference arm has no finished run"))
     remarks = [Text(f"difference: of the area under the curve to that of {reference}, paired by seed")]
     remarks += [remark for arm in arms if (remark := _remark(arm, reference)) is not None]
     return Group(result, *remarks)
@@ -59,13 +61,24 @@ def _difference(gain: Difference | None) -> Text:
 
 
 def _remark(arm: ArmSummary, reference: str) -> Text | None:
+    """Says what the difference does not: that there is none, rests on fewer seeds, or is undecided."""
+    said = None
+    if not arm.comparable:
+        said = "other label counts, so their areas are not compared"
+    elif arm.gain is not None and arm.gain.seeds < arm.seeds:
+        said = f"only {arm.gain.seeds} of {arm.seeds} seeds are shared"
+    elif arm.gain is not None and not (arm.gain.interval.low > 0 or arm.gain.interval.high < 0):
+        said = _undecided(arm, arm.gain)
+    return None if said is None else Text(f"{arm.label} and {reference}: {said}.")
+
+
+def _undecided(arm: ArmSummary, gain: Difference) -> str:
     """Says how many seeds would be enough where the interval holds zero."""
-    if arm.gain is None or arm.gain.interval.low > 0 or arm.gain.interval.high < 0:
-        return None
-    if arm.gain.sd == 0:
-        return Text(f"{arm.label} and {reference}: the same area for every seed.")
+    if gain.seeds < 2:
+        return "undecided; give at least 2 seeds"
+    if gain.sd == 0:
+        return "the same area for every seed"
     if arm.more_seeds is None:
-        return Text(f"{arm.label} and {reference}: undecided; give at least 2 seeds.")
+        return "no difference that more seeds could show"
     more = f"about {arm.more_seeds:,}" if arm.more_seeds else "a few"
-    noun = "seed is" if arm.more_seeds == 1 else "seeds are"
-    return Text(f"{arm.label} and {reference}: undecided; {more} more {noun} needed.")
+    return f"undecided; {more} more {'seed is' if arm.more_seeds == 1 else 'seeds are'} needed"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 
 import click
@@ -36,14 +37,20 @@ def alenv() -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """Runs the command line and exits: 0, 1 when runs have failed, 2 for an error, 130 after Ctrl-C."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal without the sign for plus or minus shows "?"
     try:
         siblings.check()
         code = alenv.main(arguments, prog_name="alenv", standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)
+        code = 2
     except click.ClickException as error:
         _say(_usage(error))
         code = 2
     except click.Abort:
-        _say("Stopped; the same command goes on from the last finished cycle.")
+        _say("Stopped; repeated, the command goes on from what each run has finished.")
         code = 130
     except (AlenvError, OSError, ModuleNotFoundError, gym.error.Error) as error:
         _say(" ".join(str(error).split()))

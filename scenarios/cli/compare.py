@@ -19,7 +19,9 @@ from scenarios.scenario import Arm, View
 @click.option("--agents", "spelled", required=True, help="Agents, separated by commas.")
 @click.option("--seeds", default="5", show_default=True, help="How many, or a range such as 3:8.")
 @click.option("--set", "pairs", multiple=True, metavar="NAME=VALUE", help="A setting of the environment.")
-@click.option("--reference", help="The agent that differences are taken to.  [default: random]")
+@click.option(
+    "--reference", help="The agent that differences are taken to.  [default: random, else the first]"
+)
 @playing
 def compare(
     *,
@@ -56,6 +58,8 @@ def compare(
         seeds=seeds_of(seeds),
         out=out or Path("runs") / name,
         facts={"environment": env, "settings": settings},
-        views=(View("curve", "", tuple(labels), reference or "random"),),
+        views=(
+            View("curve", "", tuple(labels), reference or ("random" if "random" in labels else labels[0])),
+        ),
     )
     play(comparison, jobs=jobs, threads=threads, as_json=as_json)

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import click
 
 from alenv.errors import AlenvError
+from scenarios.scenario import refuse_reserved
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -42,6 +43,7 @@ def settings_of(pairs: Iterable[str]) -> dict[str, Any]:
         if name in found:
             raise AlenvError(f"The setting {name!r} was given twice; give it once.")
         found[name] = value_of(text)
+    refuse_reserved(found)
     return found
 
 

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import json
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
+import gymnasium as gym
+import numpy as np
 import pytest
 from click.testing import CliRunner
+from stable_baselines3 import PPO
 
+import agents
 from scenarios import cli
 
 FAKE = "fake_al:FakeAL-v0"
@@ -115,6 +121,138 @@ def test_compare_as_json_and_more_seeds_later(tmp_path: Path) -> None:
     assert Path(view["picture"]).exists()
 
 
+def test_a_later_command_loses_no_curve(tmp_path: Path) -> None:
+    base = ("compare", FAKE, "--out", str(tmp_path))
+    assert run(*base, "--agents", "random,margin", "--seeds", "2")[0] == 0
+    before = (tmp_path / "curves.csv").read_text().splitlines()
+    assert run(*base, "--agents", "margin", "--seeds", "1")[0] == 0
+    assert (tmp_path / "curves.csv").read_text().splitlines() == before
+    assert run(*base, "--agents", "entropy", "--seeds", "1:2")[0] == 0
+    after = (tmp_path / "curves.csv").read_text().splitlines()
+    assert set(before) < set(after)
+    assert len(after) == len(before) + 5
+
+
+def test_a_failed_reference_is_not_replaced(tmp_path: Path) -> None:
+    base = (
+        "compare",
+        FAKE,
+        "--agents",
+        "random,margin@fail_at=2,entropy",
+        "--seeds",
+        "2",
+        "--out",
+        str(tmp_path),
+    )
+    code, text, _ = run(*base, "--reference", "margin@fail_at=2")
+    assert code == 1
+    assert "no differences: the reference arm has no finished run" in text
+    code, text, _ = run(*base, "--reference", "margin@fail_at=2", "--json")
+    (view,) = json.loads(text)["views"]
+    assert view["reference"] is None
+    assert all(arm["area_difference"] is None for arm in view["arms"])
+
+
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [
+        ("meta.json", "{}"),
+        ("meta.json", "[1]"),
+        ("meta.json", "garbage"),
+        ("curve.csv", "cycle,labeled_count,correct,total,accuracy,reward\n"),
+        ("curve.csv", ""),
+    ],
+)
+@pytest.mark.parametrize("checkpoint", [True, False])
+def test_one_damaged_run_hides_no_other(tmp_path: Path, file: str, content: str, checkpoint: bool) -> None:
+    base = ("compare", FAKE, "--agents", "random,margin", "--seeds", "2", "--out", str(tmp_path))
+    assert run(*base)[0] == 0
+    whole = (tmp_path / "curves.csv").read_text()
+    folder = next(tmp_path.glob("margin-seed1-*"))
+    curve = (folder / "curve.csv").read_text()
+    (folder / file).write_text(content)
+    if not checkpoint:
+        (folder / "checkpoint.pt").unlink()
+    code, text, err = run(*base)
+    assert "random" in text
+    if file == "curve.csv" and checkpoint:
+        assert code == 0
+        assert (folder / "curve.csv").read_text() == curve
+        assert (tmp_path / "curves.csv").read_text() == whole
+    else:
+        assert code == 1
+        assert "margin seed 1 failed" in err
+        assert "Traceback" not in err
+        assert len((tmp_path / "curves.csv").read_text().splitlines()) == 1 + 3 * 5
+
+
+@pytest.mark.parametrize(
+    "damage", [lambda s: s[:-3], lambda s: s.rsplit("\n", 2)[0], lambda s: s.replace("0.", "1.")]
+)
+def test_a_damaged_curve_is_written_again(tmp_path: Path, damage: Callable[[str], str]) -> None:
+    base = ("compare", FAKE, "--agents", "random", "--seeds", "1", "--out", str(tmp_path))
+    assert run(*base)[0] == 0
+    (file,) = tmp_path.glob("random-seed0-*/curve.csv")
+    whole = file.read_text()
+    file.write_text(damage(whole))
+    assert file.read_text() != whole
+    assert run(*base)[0] == 0
+    assert file.read_text() == whole
+
+
+@pytest.mark.parametrize("content", ['{"a": 1}', "[1]", "x", '{"arms": 1, "facts": 1, "threads": 1}'])
+def test_damaged_settings_are_one_sentence(tmp_path: Path, content: str) -> None:
+    (tmp_path / "settings.json").write_text(content)
+    assert "delete it" in error("compare", FAKE, "--agents", "random", "--out", str(tmp_path))
+
+
+def test_a_group_without_a_command_shows_its_help() -> None:
+    for arguments in ([], ["data"], ["bench"]):
+        code, _, err = run(*arguments)
+        assert code == 2
+        assert "Commands" in err
+        assert "alenv: Usage" not in err
+
+
+def test_changed_files_are_a_changed_configuration(tmp_path: Path) -> None:
+    out, file = tmp_path / "out", tmp_path / "e.npy"
+    settings = ("initial_size=10", "query_size=10", "budget=10", f"embedding={file}")
+    base = ["compare", "ALDigitsRidge-v0", "--seeds", "1", "--out", str(out)]
+    base += [part for pair in settings for part in ("--set", pair)]
+    np.save(file, np.random.default_rng(0).random((1797, 5), np.float32))
+    assert run(*base, "--agents", "random")[0] == 0
+    np.save(file, np.random.default_rng(1).random((1797, 5), np.float32))
+    assert "begun with embedding=" in error(*base, "--agents", "random")
+    curves = []
+    for place in (out, tmp_path / "fresh"):  # another agent may join, but not on the old first cycle
+        base[base.index("--out") + 1] = str(place)
+        assert run(*base, "--agents", "margin")[0] == 0
+        (curve,) = place.glob("margin-seed0-*/curve.csv")
+        curves.append(curve.read_text())
+    assert curves[0] == curves[1]
+
+
+def test_another_policy_under_the_same_path_is_refused(tmp_path: Path) -> None:
+    base = ["compare", "ALDigitsRidge-v0", "--seeds", "1", "--out", str(tmp_path / "out")]
+    base += ["--set", "budget=10", "--agents", f"policy={tmp_path / 'mine'}"]
+    for seed, code in ((0, 0), (1, 2)):
+        env = agents.ChooseStrategy(gym.make("ALDigitsRidge-v0", observe="progress"), ["random", "margin"])
+        shutil.rmtree(tmp_path / "mine", ignore_errors=True)
+        agents.save_policy(PPO("MlpPolicy", env, n_steps=4, batch_size=4, seed=seed), tmp_path / "mine")
+        found, _, err = run(*base)
+        assert found == code, err
+    assert "begun with policy/weights.pt=" in err
+
+
+def test_a_missing_head_is_said_before_anything_is_trained(tmp_path: Path) -> None:
+    out = ("--out", str(tmp_path / "out"))
+    assert "spell it ll4al@joint=loss_prediction" in error(
+        "compare", "ALDigits-v0", "--agents", "ll4al", *out
+    )
+    assert "leave the agent out" in error("compare", "ALDigitsRidge-v0", "--agents", "random,ll4al", *out)
+    assert not (tmp_path / "out").exists()
+
+
 def test_the_default_folder_is_readable() -> None:
     code, _, _ = run("compare", FAKE, "--agents", "random", "--seeds", "1", "--set", "lr=0.2")
     assert code == 0
@@ -148,6 +286,10 @@ def test_a_changed_setting_is_refused_by_name(tmp_path: Path) -> None:
         (["comparee"], "did you mean 'compare'?"),
         (["compare", FAKE, "--agents", "randm"], "did you mean 'random'?"),
         (["compare", "ALDigit-v0", "--agents", "random"], "ALDigits"),
+        (["compare", FAKE, "--agents", "random", "--set", "id=x"], "id="),
+        (["compare", FAKE, "--agents", "random@id=3"], "id="),
+        (["compare", FAKE, "--agents", "random", "--set", "max_episode_steps=1"], "max_episode_steps="),
+        (["bench", "env", "ALDigitsRidge-v0", "--set", "id=x"], "id="),
         (["compare", "nothing:ALDigits-v0", "--agents", "random"], "nothing"),
         (
             ["compare", "ALDigits-v0", "--agents", "random", "--set", "quer_size=3"],
@@ -206,7 +348,7 @@ def test_ctrl_c_says_how_to_go_on(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     monkeypatch.setattr(runner.Episode, "step", interrupted)
     code, _, err = run("compare", FAKE, "--agents", "random", "--seeds", "1", "--out", str(tmp_path))
     assert code == 130
-    assert "the same command goes on from the last finished cycle" in err
+    assert "repeated, the command goes on from what each run has finished" in err
     monkeypatch.undo()
     code, _, _ = run("compare", FAKE, "--agents", "random", "--seeds", "1", "--out", str(tmp_path))
     assert code == 0

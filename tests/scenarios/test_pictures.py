@@ -14,10 +14,9 @@ from hypothesis import strategies as st
 from PIL import Image
 from rich.console import Console
 
-from alenv.errors import UnknownName
 from scenarios import pictures, stats
 from scenarios.results import Curves, long_csv
-from scenarios.summary import choose_reference, summarize
+from scenarios.summary import summarize
 from scenarios.tables import table
 
 
@@ -31,7 +30,7 @@ def arm(label: str, gain: float, seeds: int = 5, cycles: int = 4, agent: str | N
     )
 
 
-def shown(curves: list[Curves], reference: str) -> str:
+def shown(curves: list[Curves], reference: str | None) -> str:
     console = Console(width=80, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
     with console.file:
         console.print(table(summarize(curves, reference), reference))
@@ -75,12 +74,31 @@ def test_table_without_queries_and_with_one_seed() -> None:
     assert "one seed" in shown([arm("random", 0.0, seeds=1), arm("badge", 0.1, seeds=1)], "random")
 
 
-def test_reference_is_random_else_the_first() -> None:
-    curves = [arm("margin", 0.0), arm("random", 0.0)]
-    assert choose_reference(curves, None) == "random"
-    assert choose_reference(curves[:1], None) == "margin"
-    with pytest.raises(UnknownName, match="did you mean 'random'"):
-        choose_reference(curves, "randm")
+def test_areas_of_other_label_counts_are_not_compared() -> None:
+    base, short = arm("random", 0.0), arm("margin", 0.0, cycles=3)
+    found = summarize([base, short], "random")[1]
+    assert not found.comparable
+    assert found.gain is found.improvement is found.more_seeds is None
+    assert "margin and random: other label counts" in shown([base, short], "random")
+
+
+def test_remarks_say_what_the_difference_rests_on() -> None:
+    base = arm("random", 0.0, seeds=2)
+    alike = Curves("margin", "margin", (0, 1), base.labeled, base.accuracy + np.array([[0.01], [-0.01]]))
+    assert "no difference that more seeds could show" in shown([base, alike], "random")
+    assert "only 2 of 5 seeds are shared" in shown([base, arm("margin", 0.1)], "random")
+    assert "[one seed]" in shown([arm("random", 0.0, seeds=1), arm("margin", 0.1, seeds=1)], "random")
+    assert "p[b]x" in shown([base, arm("p[b]x", 0.1, seeds=2)], "random")
+
+
+def test_without_a_reference_nothing_is_compared(tmp_path: Path) -> None:
+    curves = [arm("margin", 0.0), arm("badge", 0.0)]
+    assert all(found.gain is None for found in summarize(curves, None))
+    assert "no finished run" in shown(curves, None)
+    pictures.draw(curves, None, "A title", tmp_path / "one.png")
+    pictures.draw(curves, "margin", "A title", tmp_path / "two.png")
+    with Image.open(tmp_path / "one.png") as one, Image.open(tmp_path / "two.png") as two:
+        assert one.width < two.width
 
 
 def test_long_csv_reads_back_exactly() -> None:
@@ -98,7 +116,8 @@ def test_every_shape_of_comparison_is_drawn(tmp_path: Path, seeds: int, cycles: 
         image = np.asarray(Image.open(tmp_path / "curve.png").convert("RGB"))
         assert image.shape[0] == 780
         for other in shown_arms:
-            color = tuple(int(pictures.color_of(other.agent)[i : i + 2], 16) for i in (1, 3, 5))
+            name = pictures.looks(shown_arms)[other.label].color
+            color = tuple(int(name[i : i + 2], 16) for i in (1, 3, 5))
             assert (image == color).all(axis=2).any(), other.label
 
 
@@ -107,7 +126,22 @@ def test_an_agent_keeps_its_color_and_its_arms_differ() -> None:
     looks = pictures.looks(curves)
     assert looks["x"].color == looks["y"].color == pictures.COLORS["margin"]
     assert looks["x"].dash != looks["y"].dash
-    assert pictures.color_of("something_new") == pictures.color_of("something_new:a=1")
+    two = pictures.looks([arm("a", 0, agent="something_new"), arm("b", 0, agent="something_new:a=1")])
+    assert two["a"].color == two["b"].color
+
+
+def test_no_two_arms_look_the_same() -> None:
+    names = [f"{one}+{two}" for one in ("random", "coreset", "kmeans") for two in ("margin", "entropy")]
+    names += ["random", "margin", "policy=a", "policy=b", "policy=c", "badge+entropy"]
+    looks = list(pictures.looks([arm(name, 0.0) for name in names]).values())
+    assert len({(look.color, look.dash) for look in looks}) == len(names)
+    assert len({look.color for look in looks[:6]}) == 6
+
+
+def test_a_label_is_text_and_no_formula(tmp_path: Path) -> None:
+    curves = [arm("policy=p$a_$", 0.0), arm("random", 0.1)]
+    pictures.draw(curves, "policy=p$a_$", "$x_$", tmp_path / "curve.png")
+    assert (tmp_path / "curve.png").exists()
 
 
 @given(st.lists(st.floats(0, 10), min_size=1, max_size=8))
