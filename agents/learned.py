@@ -137,7 +137,9 @@ def load_policy(path: str | Path, deterministic: bool = True) -> LearnedPolicy:
     except AlenvError:
         raise
     except Exception as error:  # a damaged file fails in as many ways as it can be damaged
-        raise CorruptRun(f"The policy in {folder} cannot be read ({error}); save it again.") from error
+        raise CorruptRun(
+            f"The policy in {folder} cannot be read ({type(error).__name__}); save it again."
+        ) from error
     if not deterministic and not isinstance(policy, ActorCriticPolicy):
         raise UnknownName(f"A {config['algorithm']} policy has no probabilities; leave deterministic=True.")
     policy.set_training_mode(False)

@@ -281,7 +281,7 @@ def load_pretraining(path: str, classifier: nets.Classifier) -> dict[str, Tensor
         weights = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
         raise InvalidRecipe(
-            f"pretraining={path!r} cannot be read ({error}); give a state_dict file."
+            f"pretraining={path!r} cannot be read ({type(error).__name__}); give a state_dict file."
         ) from error
     if not isinstance(weights, dict):
         raise InvalidRecipe(f"pretraining={path!r} holds a {type(weights).__name__}; give a state_dict file.")

@@ -784,6 +784,18 @@ def test_render_shows_the_cycle() -> None:
     assert make().unwrapped.render() is None
 
 
+@pytest.mark.parametrize("count", [3, 40])
+def test_a_class_name_is_text_and_no_formula(count: int) -> None:
+    from alenv import render
+    from alenv.episode import Episode
+
+    episode = Episode(1, np.arange(5), np.array([0, 1, 0, 1, 2]), 5, [10])
+    names = ("a$_$", *map(str, range(1, count)))
+    images = np.zeros((5, 8, 8, 1), np.uint8)
+    drawn = render.draw(episode, title="t", test_size=20, query_size=5, images=images, class_names=names)
+    assert drawn.shape == (600, 1000, 3)
+
+
 def test_specs_are_json_and_make_the_same_environment() -> None:
     env = make(milestones=[0.5, 0.75], schedule="multistep")
     again = gym.make(gym.envs.registration.EnvSpec.from_json(env.spec.to_json()))  # type: ignore[union-attr]
