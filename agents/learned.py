@@ -73,7 +73,7 @@ class LearnedPolicy(Agent):
     def _probabilities(self, stats: NDArray[np.float32]) -> Tensor:
         assert isinstance(self._policy, ActorCriticPolicy)
         batch = torch.from_numpy(stats)[None]
-        probabilities: Tensor = self._policy.get_distribution(batch).distribution.probs[0]  # type: ignore[union-attr]
+        probabilities: Tensor = self._policy.get_distribution(batch).distribution.probs[0]  # type: ignore[union-attr]  # Discrete
         return probabilities
 
 

@@ -56,8 +56,8 @@ def draw(
     _contact_sheet(
         figure, grid[1, 0], images, episode.labels[-len(images) :] if len(images) else [], class_names
     )
-    canvas.draw()  # type: ignore[no-untyped-call]
-    pixels = np.asarray(canvas.buffer_rgba())  # type: ignore[no-untyped-call]
+    canvas.draw()  # type: ignore[no-untyped-call]  # untyped in matplotlib
+    pixels = np.asarray(canvas.buffer_rgba())  # type: ignore[no-untyped-call]  # untyped in matplotlib
     return pixels[:, :, :3].copy()
 
 
@@ -65,7 +65,7 @@ def _contact_sheet(
     figure: Figure, place: object, images: NDArray[np.uint8], labels: object, class_names: tuple[str, ...]
 ) -> None:
     columns = 8
-    cells = place.subgridspec(SHOWN // columns, columns)  # type: ignore[attr-defined]
+    cells = place.subgridspec(SHOWN // columns, columns)  # type: ignore[attr-defined]  # a SubplotSpec
     for position, (image, label) in enumerate(zip(images, np.asarray(labels), strict=True)):
         axes = figure.add_subplot(cells[position // columns, position % columns])
         axes.imshow(image[:, :, 0] if image.shape[2] != 3 else image, cmap="gray", vmin=0, vmax=255)

@@ -36,9 +36,9 @@ def check(saved: Any, recipe: Recipe, protocol: Protocol, checksum: str) -> Epis
     """
     if not isinstance(saved, dict) or saved.get("version") != VERSION:
         raise InvalidState("The state was not written by this version of alenv; start the episode anew.")
-    parts = {"environment": dict, "episode": dict, "learner": dict, "previous": (dict, type(None))}
-    for part, kind in parts.items():
-        if part not in saved or not isinstance(saved[part], kind):  # type: ignore[arg-type]
+    for part in ("environment", "episode", "learner", "previous"):
+        first = part == "previous" and part in saved and saved[part] is None  # cycle 0 has none before it
+        if not first and not isinstance(saved.get(part), dict):
             raise InvalidState(f"The state has no {part}; give what get_state returned, unchanged.")
     theirs = saved["environment"]
     for group, value in fingerprint(recipe, protocol, checksum).items():

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import filelock
 import gymnasium as gym
@@ -109,18 +109,16 @@ def prepare(arms: Sequence[Arm]) -> tuple[Arm, ...]:
     """
     resolved = [arm.resolved() for arm in arms]
     players = [agents.make(arm.agent, **arm.agent_kwargs) for arm in resolved]
-    made: dict[str, Any] = {}
+    made: dict[str, _Facts] = {}  # not the environments: their networks and images may be large
     sizes = []
     for position, (arm, player) in enumerate(zip(resolved, players, strict=True)):
         key = json.dumps([arm.env_id, dict(arm.env_kwargs)], sort_keys=True)
         if key not in made:
-            env = gym.make(arm.env_id, **env_kwargs(arm, None))
-            made[key] = env.unwrapped
-            env.close()
-        core = made[key]
-        _check_needs(arm, player, core)
-        sizes.append((len(core.rows), int(core.protocol.validation)))
-        resolved[position] = replace(arm, content=_content(arm, core))
+            made[key] = _facts(arm)
+        facts = made[key]
+        _check_needs(arm, player, facts)
+        sizes.append((facts.pool, facts.validation))
+        resolved[position] = replace(arm, content=_content(arm, facts))
     if not any(player.needs_validation for player in players):
         return tuple(resolved)
     named = sorted({split for _, split in sizes if split})
@@ -136,22 +134,46 @@ def prepare(arms: Sequence[Arm]) -> tuple[Arm, ...]:
     )
 
 
-def _check_needs(arm: Arm, player: agents.Agent, core: Any) -> None:
+class _Facts(NamedTuple):
+    """What ``prepare`` asks of an environment."""
+
+    pool: int
+    validation: int
+    checksum: str
+    offers: tuple[str, ...]
+    ridge: bool
+
+
+def _facts(arm: Arm) -> _Facts:
+    """Makes an arm's environment once and lets it go."""
+    env = gym.make(arm.env_id, **env_kwargs(arm, None))
+    core: Any = env.unwrapped
+    env.close()
+    return _Facts(
+        pool=len(core.rows),
+        validation=int(core.protocol.validation),
+        checksum=core.dataset_checksum,
+        offers=core.offers,
+        ridge=core.recipe.head == "ridge",
+    )
+
+
+def _check_needs(arm: Arm, player: agents.Agent, facts: _Facts) -> None:
     """Raises ``MissingHead`` where an agent needs scores that its environment does not give."""
     for score in player.needs:
-        if score in core.offers or not (objectives := providing(score)):
+        if score in facts.offers or not (objectives := providing(score)):
             continue
         advice = (
             "a ridge head gives none, so leave the agent out"
-            if core.recipe.head == "ridge"
+            if facts.ridge
             else f"spell it {arm.agent}@joint={objectives[0]}"
         )
         raise MissingHead(f"{arm.agent} needs {score}, which {arm.env_id} does not give; {advice}.")
 
 
-def _content(arm: Arm, core: Any) -> dict[str, str]:
+def _content(arm: Arm, facts: _Facts) -> dict[str, str]:
     """Returns the checksums of all files that an arm's results depend on."""
-    found = {"dataset": str(core.dataset_checksum)}
+    found = {"dataset": facts.checksum}
     for name in ("embedding", "pretraining"):
         file = arm.env_kwargs.get(name)
         if isinstance(file, str) and Path(file).expanduser().is_file():

@@ -63,14 +63,13 @@ def _read(run: Run) -> np.ndarray:
     A damaged file is written again from the checkpoint.
     """
     folder = run.folder
-    rows = _parsed(folder.path / "curve.csv", folder.cycles())
+    file, cycles = folder.path / "curve.csv", folder.cycles()
+    rows = _parsed(file, cycles)
     if rows is None and (saved := folder.load()) is not None and saved.finished:
-        write_text(folder.path / "curve.csv", saved.record.curve_csv())
-        rows = _parsed(folder.path / "curve.csv", folder.cycles())
+        write_text(file, saved.record.curve_csv())
+        rows = _parsed(file, cycles)
     if rows is None:
-        raise CorruptRun(
-            f"{folder.path / 'curve.csv'} cannot be read; delete its folder and repeat the command."
-        )
+        raise CorruptRun(f"{file} cannot be read; delete its folder and repeat the command.")
     return rows
 
 

@@ -20,7 +20,7 @@ def _archives() -> Mapping[str, str]:
 
 
 def _read(root: Path, download: bool) -> Official:
-    from torchvision.datasets import SVHN as Reader  # noqa: PLC0415
+    from torchvision.datasets import SVHN as Reader  # noqa: PLC0415  (`import alenv` stays light)
 
     splits = []
     for name in ("train", "test"):

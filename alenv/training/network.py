@@ -84,7 +84,7 @@ class NetworkLearner:
         self.networks.to(self.runtime.device)
 
     def _place(self, classifier: nets.Classifier) -> nets.Classifier:
-        return classifier.to(self.runtime.device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+        return classifier.to(self.runtime.device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]  # no overload has both
 
     # ---- training -------------------------------------------------------------------------------------------
 
@@ -133,7 +133,7 @@ class NetworkLearner:
                     group["lr"] = learning_rate(recipe, epoch, progress)
                 step = self._forward(images, some, others, known, augmenting, epoch, progress)
                 optimizer.zero_grad()
-                self.objective.loss(step).backward()  # type: ignore[no-untyped-call]
+                self.objective.loss(step).backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
                 optimizer.step()
                 self.objective.after_step(step)
                 if recipe.stop_accuracy is not None:

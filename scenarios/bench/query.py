@@ -78,7 +78,7 @@ def _measure_one(
         exact = is_exact(spelled, size["classes"])  # warms the libraries up, too
         view = SyntheticView(**size)
         agent = agents.make(spelled)
-        agent.reset(SyntheticEnv(view), seed=0)  # type: ignore[arg-type]
+        agent.reset(SyntheticEnv(view), seed=0)  # type: ignore[arg-type]  # all an agent asks for is the view
         gc.collect()
         before = _resident_now()
         start = time.perf_counter()
@@ -97,7 +97,7 @@ def is_exact(spelled: str, classes: int) -> bool | None:
     """Compares an agent with its explicit version on a small pool; None where there is none."""
     view = SyntheticView(**SMALL, classes=classes)
     agent = agents.make(spelled)
-    agent.reset(SyntheticEnv(view), seed=0)  # type: ignore[arg-type]
+    agent.reset(SyntheticEnv(view), seed=0)  # type: ignore[arg-type]  # all an agent asks for is the view
     picks = [int(index) for index in agent.act(None)]
     if spelled == "badge":
         _, distances = gradient_distances(

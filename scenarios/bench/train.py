@@ -141,7 +141,7 @@ def _ceiling(recipe: Recipe, where: Runtime, pixels: np.ndarray, labels: np.ndar
             with where.autocast():
                 logits = network(batch)
             optimizer.zero_grad()
-            F.cross_entropy(logits, targets).backward()  # type: ignore[no-untyped-call]
+            F.cross_entropy(logits, targets).backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
             optimizer.step()
         return BATCHES * size
 
@@ -185,7 +185,7 @@ def _reference_loop(
             logits = network(batch.to(where.device))
             loss = F.cross_entropy(logits, targets.to(where.device), reduction="none").mean()
             optimizer.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
             optimizer.step()
         return count
 

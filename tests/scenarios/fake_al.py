@@ -23,6 +23,7 @@ NO_COSTS = {"train_seconds": 0.0, "inference_seconds": 0.0, "inferred_images": 0
 @dataclass(frozen=True)
 class FakeRecipe:
     lr: float = 0.1
+    head: str = "network"
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,7 @@ class FakeView:
 
 class FakeAL(gym.Env[np.ndarray, np.ndarray]):
     observation_space = gym.spaces.Box(0, 1, (1,), np.float32)
+    offers = ()
 
     def __init__(
         self,
