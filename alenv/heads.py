@@ -69,8 +69,8 @@ class RidgeLearner:
             return
         embedded = _embedding(images)[torch.from_numpy(fresh).to(self.runtime.device)]
         rows = torch.cat([embedded, embedded.new_ones(len(embedded), 1)], dim=1)
-        targets = torch.full((len(rows), self._num_classes), -1 / self._num_classes, device=rows.device)
-        targets[torch.arange(len(rows)), torch.from_numpy(answers).to(rows.device)] += 1
+        one_hot = torch.nn.functional.one_hot(torch.from_numpy(answers).to(rows.device), self._num_classes)
+        targets = one_hot.float() - 1 / self._num_classes
         # New tensors, never changed in place: a state may share them instead of copying.
         self._gram = torch.addmm(self._gram, rows.T, rows)
         self._cross = torch.addmm(self._cross, rows.T, targets)

@@ -130,13 +130,17 @@ class ScoredImages:
         wanted = self._tensor(indices)
         maps = name.startswith("map")
         with self._runtime.active():
-            scored = self._scored.setdefault(
-                maps, torch.zeros(len(self), dtype=torch.bool, device=wanted.device)
-            )
-            missing = torch.unique(wanted[~scored[wanted]])
-            if len(missing) or name not in self._scores:
+            known = self._scored_images(maps)[wanted]
+            if name not in self._scores or not known.all():
+                missing = torch.unique(wanted[~known])
                 self._compute(missing if len(missing) else wanted.new_zeros(1), maps)
             return self._scores[name][wanted]
+
+    def _scored_images(self, maps: bool) -> Tensor:
+        """Returns which images have scores of this cycle, bool (N,), without or with feature maps."""
+        if maps not in self._scored:
+            self._scored[maps] = torch.zeros(len(self), dtype=torch.bool, device=self._images.device)
+        return self._scored[maps]
 
     def _compute(self, missing: Tensor, maps: bool) -> None:
         start = time.perf_counter()
@@ -145,10 +149,7 @@ class ScoredImages:
                 self._scores[name] = values.new_empty(len(self), *values.shape[1:])
             self._scores[name][missing] = values
         for kind in {False, maps}:
-            scored = self._scored.setdefault(
-                kind, torch.zeros(len(self), dtype=torch.bool, device=missing.device)
-            )
-            scored[missing] = True
+            self._scored_images(kind)[missing] = True
         self.costs["inference_seconds"] += time.perf_counter() - start
         self.costs["inferred_images"] += len(missing)
 

@@ -24,7 +24,7 @@ class Validation(ScoredImages):
 
     def labels(self, indices: IndicesLike | None = None) -> Tensor:
         """Returns the labels, int64 (n,)."""
-        return self._labels[self._tensor(indices)]
+        return self._labels.clone() if indices is None else self._labels[self._tensor(indices)]
 
     def scored_by(self, learner: Learner) -> Validation:
         """Returns the same split with another learner's scores."""
