@@ -33,8 +33,8 @@ class Agent:
     """
 
     name: ClassVar[str] = ""
-    needs: ClassVar[tuple[str, ...]] = ()
-    needs_validation: ClassVar[bool] = False
+    needs: tuple[str, ...] = ()
+    needs_validation: bool = False
     cost: ClassVar[str] = ""
     source: ClassVar[str] = ""
 

@@ -45,13 +45,14 @@ class LearnedPolicy(Agent):
     """
 
     name: ClassVar[str] = POLICY
-    needs_validation: ClassVar[bool] = True
+    needs_validation: bool = True
     cost: ClassVar[str] = "one inference pass over the candidates, and that of the chosen strategy"
     source: ClassVar[str] = "trained with Stable-Baselines3 on ChooseStrategy"
 
     def __init__(self, policy: BasePolicy, strategies: tuple[str, ...], deterministic: bool = True) -> None:
         self._policy = policy
         self._strategies = [strategy(name) for name in strategies]
+        self.needs = tuple(dict.fromkeys(need for each in self._strategies for need in each.needs))
         self._deterministic = deterministic
 
     def check(self, view: Any) -> None:

@@ -17,7 +17,7 @@ class LL4AL(Strategy):
     """The highest predicted loss; needs a recipe that trains the module: ``ll4al@joint=loss_prediction``."""
 
     name: ClassVar[str] = "ll4al"
-    needs: ClassVar[tuple[str, ...]] = ("predicted_loss",)
+    needs: tuple[str, ...] = ("predicted_loss",)
     default_pool: ClassVar[str] = "candidates"
     cost: ClassVar[str] = "one inference pass over the candidates"
     source: ClassVar[str] = "Yoo & Kweon 2019"

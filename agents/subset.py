@@ -37,6 +37,8 @@ class Subset(Strategy):
                 f"factor={factor!r} was given; the subset is a whole number of queries, at least 1."
             )
         self.by, self.then, self.factor = by, then, factor
+        self.needs = tuple(dict.fromkeys([*by.needs, *then.needs]))
+        self.needs_validation = by.needs_validation or then.needs_validation
 
     def check(self, view: View) -> None:
         """Checks what both strategies need."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import time
 from typing import Any
 
@@ -22,11 +23,11 @@ from alenv.errors import (
     PeekNotAllowed,
     unknown,
 )
-from alenv.parts import assemble
+from alenv.parts import Split, assemble
 from alenv.presets import FOLDER_OPTIONS, resolve
 from alenv.registration import environment_id
 from alenv.spaces import Query
-from alenv.view import Validation, View
+from alenv.view import View
 
 Indices = NDArray[np.int64]
 
@@ -64,7 +65,7 @@ class ActiveLearningEnv(gym.Env[Any, Any]):
     Attributes:
         recipe: How the classifier is trained.
         protocol: What is bought when, with the budget resolved.
-        options: The environment's other settings.
+        options: The environment's other settings, with the number of candidates resolved.
         runtime: The resolved device, precision and threads.
         rows: int64 (N,), the dataset row of each pool index.
         paths: The file of each pool index, for image folders; else None.
@@ -113,9 +114,10 @@ class ActiveLearningEnv(gym.Env[Any, Any]):
         self.rows, validation_rows = pool.build(task.labels, task.num_classes, resolved.protocol)
         self.paths = None if loaded.paths is None else tuple(loaded.paths[row] for row in self.rows)
         self.protocol = resolved.protocol.fitted(len(self.rows))
-        parts = assemble(loaded, task, self.rows, validation_rows, resolved, self.runtime, self._id)
+        spelling = f'"{self._id}"' if options.root is None else f'"{self._id}", root={str(options.root)!r}'
+        parts = assemble(loaded, task, self.rows, validation_rows, resolved, self.runtime, spelling)
         self._learner, self._oracle, self._images = parts.learner, parts.oracle, parts.images
-        self._test, self._test_labels = parts.test, parts.test_labels
+        self._test, self._held_out = parts.test, parts.held_out
         self.rows.setflags(write=False)
         self._view = View(
             *parts.shared,
@@ -133,6 +135,7 @@ class ActiveLearningEnv(gym.Env[Any, Any]):
                 f"candidates={self._candidates} was given, but only {room} unlabeled images follow the initial "
                 f"set; use at most {room}."
             )
+        self.options = dataclasses.replace(options, candidates=self._candidates)
         self.action_space = Query(len(self.rows), self.protocol.query_size)
         self.observation_space = observation.space(
             options.observe,
@@ -143,6 +146,7 @@ class ActiveLearningEnv(gym.Env[Any, Any]):
             scores=self._learner.provides,
         )
         self._episode: Episode | None = None
+        self._previous: dict[str, Any] | None = None  # state of last cycle's learner
 
     # ---- what can be read -----------------------------------------------------------------------------------
 
@@ -270,7 +274,7 @@ class ActiveLearningEnv(gym.Env[Any, Any]):
             title=self._id,
             test_size=self.test_size,
             query_size=self.protocol.query_size,
-            images=self._images.raw(torch.from_numpy(last).to(self._images.device)).cpu().numpy(),
+            images=self._images.raw(torch.tensor(last, device=self._images.device)).cpu().numpy(),
             class_names=self.class_names,
         )
 
@@ -283,23 +287,23 @@ class ActiveLearningEnv(gym.Env[Any, Any]):
             "environment": state.fingerprint(self.recipe, self.protocol, self.dataset_checksum),
             "episode": self._current().get_state(),
             "learner": copy.deepcopy(self._learner.get_state()),  # a learner may share what it never changes
-            "previous": copy.deepcopy(self._view.previous_state),
+            "previous": copy.deepcopy(self._previous),
         }
 
-    def peek(self, candidates: Any) -> NDArray[np.float64]:
+    def peek(self, queries: Any) -> NDArray[np.float64]:
         """Returns the reward that each query would earn now, bit for bit, and changes nothing.
 
         Args:
-            candidates: A sequence of int64 (B,) queries, each legal or replaced as ``step`` would.
+            queries: A sequence of int64 (B,) queries, each legal or replaced as ``step`` would.
 
         Returns:
-            float64 (len(candidates),).
+            float64 (len(queries),).
 
         Raises:
             InvalidQuery: A query is not one that ``step`` would take.
             PeekNotAllowed: The environment was made without ``allow_peek=True`` or without a validation split.
         """
-        if not self.options.allow_peek or self._view.validation is None:
+        if not self.options.allow_peek or self._held_out is None:
             raise PeekNotAllowed(
                 "peek reads labels that were not bought; make the environment with allow_peek=True and a "
                 "validation split (validation=n)."
@@ -307,24 +311,24 @@ class ActiveLearningEnv(gym.Env[Any, Any]):
         episode = self._current()
         self.check_budget()
         try:
-            given = list(candidates)
+            given = list(queries)
         except TypeError as error:
-            raise InvalidQuery(f"peek was given {candidates!r}; give a sequence of queries.") from error
+            raise InvalidQuery(f"peek was given {queries!r}; give a sequence of queries.") from error
         legal = [self._read(query, episode)[0] for query in given]
         before = self._learner.get_state()
-        rewards = []
+        earned = []
         try:
             for query in legal:
                 trial = episode.bought(query, self._oracle.answer(query), 0)
                 with self.runtime.active():
                     self._learner.fit(self._images, trial.labeled, trial.labels, episode.cycle + 1)
-                    trial.validation_correct.append(self._correct(self._view.validation))
-                rewards.append(self._reward(trial))
+                    trial = trial.measured(None, self._correct(self._held_out))
+                earned.append(self._reward(trial))
                 self._put_back(before)
         except BaseException:
             self._put_back(before)
             raise
-        return np.array(rewards, dtype=np.float64)
+        return np.array(earned, dtype=np.float64)
 
     # ---- one cycle ------------------------------------------------------------------------------------------
 
@@ -335,27 +339,24 @@ class ActiveLearningEnv(gym.Env[Any, Any]):
             cycle = len(episode.test_correct)
             self._learner.fit(self._images, episode.labeled, episode.labels, cycle)
             trained = time.perf_counter()
-            episode.test_correct.append(self._correct(None))
-            if self._view.validation is not None:
-                episode.validation_correct.append(self._correct(self._view.validation))
+            held_out = None if self._held_out is None else self._correct(self._held_out)
+            episode = episode.measured(self._correct(self._test), held_out)
         self._adopt(episode, previous)
         self._view.costs["train_seconds"] = trained - start
         self._view.costs["evaluate_seconds"] = time.perf_counter() - trained
 
     def _adopt(self, episode: Episode, previous: dict[str, Any] | None) -> None:
-        self._episode = episode
+        self._episode, self._previous = episode, previous
         self._view.refresh(episode, previous)
 
-    def _correct(self, split: Validation | None) -> int:
-        images, labels = (
-            (self._test, self._test_labels) if split is None else (split.image_set, split.labels())
-        )
-        return int((self._learner.predict(images) == labels).sum())
+    def _correct(self, split: Split) -> int:
+        return int((self._learner.predict(split.images) == split.labels).sum())
 
     def _reward(self, episode: Episode) -> float:
-        split = self._view.validation
-        right = episode.test_correct if split is None else episode.validation_correct
-        total = self.test_size if split is None else len(split)
+        if self._held_out is None:
+            right, total = episode.test_correct, self.test_size
+        else:
+            right, total = episode.validation_correct, len(self._held_out.labels)
         return rewards.of(self.options.reward, right, total, self.protocol.cycles)
 
     def _info(self) -> dict[str, Any]:
@@ -366,8 +367,8 @@ class ActiveLearningEnv(gym.Env[Any, Any]):
             "test_accuracy": episode.test_correct[-1] / self.test_size,
             "class_counts": episode.class_counts(len(self.class_names)),
         }
-        if self._view.validation is not None:
-            info["validation_accuracy"] = episode.validation_correct[-1] / len(self._view.validation)
+        if self._held_out is not None:
+            info["validation_accuracy"] = episode.validation_correct[-1] / len(self._held_out.labels)
         return info
 
     # ---- queries and candidates -----------------------------------------------------------------------------

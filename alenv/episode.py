@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,9 +14,9 @@ from alenv.pool import OUTLIER
 Indices = NDArray[np.int64]
 
 
-@dataclass
+@dataclass(frozen=True)
 class Episode:
-    """The purchases and the accuracies of one episode.
+    """The purchases and the accuracies of one episode; nothing in it can be changed.
 
     Attributes:
         key: The episode key that every random stream is derived from.
@@ -32,9 +32,13 @@ class Episode:
     labeled: Indices
     labels: Indices
     initial_size: int
-    test_correct: list[int] = field(default_factory=list)
-    validation_correct: list[int] = field(default_factory=list)
+    test_correct: tuple[int, ...] = ()
+    validation_correct: tuple[int, ...] = ()
     replaced: int = 0
+
+    def __post_init__(self) -> None:
+        self.labeled.setflags(write=False)
+        self.labels.setflags(write=False)
 
     @property
     def cycle(self) -> int:
@@ -51,9 +55,17 @@ class Episode:
             self,
             labeled=np.concatenate([self.labeled, query]),
             labels=np.concatenate([self.labels, labels]),
-            test_correct=list(self.test_correct),
-            validation_correct=list(self.validation_correct),
             replaced=replaced,
+        )
+
+    def measured(self, test: int | None, validation: int | None) -> Episode:
+        """Returns the episode with rightly classified images of one more cycle; None adds nothing."""
+        return replace(
+            self,
+            test_correct=self.test_correct if test is None else (*self.test_correct, test),
+            validation_correct=(
+                self.validation_correct if validation is None else (*self.validation_correct, validation)
+            ),
         )
 
     def before(self) -> Episode:
@@ -82,7 +94,7 @@ class Episode:
             labeled=state["labeled"].numpy().copy(),
             labels=state["labels"].numpy().copy(),
             initial_size=int(state["initial_size"]),
-            test_correct=[int(count) for count in state["test_correct"]],
-            validation_correct=[int(count) for count in state["validation_correct"]],
+            test_correct=tuple(int(count) for count in state["test_correct"]),
+            validation_correct=tuple(int(count) for count in state["validation_correct"]),
             replaced=int(state["replaced"]),
         )

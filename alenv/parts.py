@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from alenv import nets
 from alenv.data import Dataset
 from alenv.embedding import embed
 from alenv.errors import InvalidRecipe
@@ -26,6 +27,18 @@ from alenv.view import Validation
 Indices = NDArray[np.int64]
 
 
+class Split(NamedTuple):
+    """Images to measure accuracy on.
+
+    Attributes:
+        images: n of them.
+        labels: int64 (n,), on the device.
+    """
+
+    images: ImageSet
+    labels: Tensor
+
+
 @dataclass
 class Parts:
     """What an environment is made of.
@@ -33,16 +46,16 @@ class Parts:
     Attributes:
         images: The pool.
         test: The test set.
-        test_labels: int64 (m,), on the device.
+        held_out: The validation split, or None.
         learner: What is trained.
         oracle: The holder of the pool's labels.
-        validation: The validation split, or None.
+        validation: What agents may read of the validation split, or None.
         shared: The first arguments of every view on these images.
     """
 
     images: ImageSet
-    test: ImageSet
-    test_labels: Tensor
+    test: Split
+    held_out: Split | None
     learner: Learner
     oracle: Oracle
     validation: Validation | None
@@ -56,7 +69,7 @@ def assemble(
     validation_rows: Indices,
     settings: Settings,
     runtime: Runtime,
-    env_id: str,
+    spelling: str,
 ) -> Parts:
     """Builds the parts of an environment; images lie on the device once per process.
 
@@ -67,12 +80,14 @@ def assemble(
         validation_rows: int64 (V,), the split's dataset rows.
         settings: Recipe and protocol.
         runtime: Device, precision, threads.
-        env_id: Named in error messages.
+        spelling: The arguments of ``gym.make`` that error messages show.
 
     Raises:
         InvalidRecipe: A linear head has no embedding of the test images.
+        UnknownName: There is no such backbone.
     """
     recipe, device = settings.recipe, runtime.device
+    nets.check(recipe.backbone)  # a linear head has none, but a misspelled setting is refused all the same
     embedding = embed(loaded, recipe.embedding, recipe.embedding_size) if recipe.embedding else None
     of_train, of_test = _split(embedding, len(loaded.train_labels), settings)
 
@@ -88,18 +103,19 @@ def assemble(
         learner: Learner = RidgeLearner(recipe, of_train.shape[1], task.num_classes, runtime)
     else:
         learner = NetworkLearner(recipe, pool.shape, task.num_classes, runtime)
-    validation = None
+    held_out, validation = None, None
     if len(validation_rows):
-        held_out = images("train", validation_rows)
-        validation = Validation(task.labels[validation_rows], learner, held_out, recipe, runtime, env_id)
+        labels = task.labels[validation_rows]
+        held_out = Split(images("train", validation_rows), torch.from_numpy(labels).to(device))
+        validation = Validation(labels, learner, held_out.images, recipe, runtime, spelling)
     return Parts(
         images=pool,
-        test=test,
-        test_labels=torch.from_numpy(task.test_labels).to(device),
+        test=Split(test, torch.from_numpy(task.test_labels).to(device)),
+        held_out=held_out,
         learner=learner,
         oracle=Oracle(task.labels[rows], task.num_classes, settings.protocol.label_noise),
         validation=validation,
-        shared=(learner, pool, recipe, runtime, env_id),
+        shared=(learner, pool, recipe, runtime, spelling),
     )
 
 

@@ -223,6 +223,8 @@ def _fitting(preset: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
         replaced.add("nesterov")
     if "backbone" in given:
         replaced.add("width")
+    if "query_size" in given:
+        replaced.add("candidates")
     return {name: value for name, value in preset.items() if name not in replaced}
 
 

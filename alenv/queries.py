@@ -35,7 +35,7 @@ def parse(action: Any, pool_size: int, query_size: int) -> Indices:
         raise InvalidQuery(f"A query that is no array was given ({error}); {wanted}.") from error
     if query.shape != (query_size,):
         raise InvalidQuery(f"A query of shape {query.shape} was given; {wanted}.")
-    if not np.issubdtype(query.dtype, np.integer):
+    if not (np.issubdtype(query.dtype, np.integer) and np.can_cast(query.dtype, np.int64)):
         raise InvalidQuery(f"A query of dtype {query.dtype} was given; {wanted}.")
     outside = query[(query < 0) | (query >= pool_size)]
     if len(outside):

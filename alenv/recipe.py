@@ -89,7 +89,8 @@ class Recipe:
     from cycle to cycle while the optimizer is rebuilt, accuracy of the final epoch.
 
     Attributes:
-        head: ``"network"`` trains a backbone; ``"ridge"`` fits a closed-form linear head on ``embedding``.
+        head: ``"network"`` trains a backbone; ``"ridge"`` fits a closed-form linear head on ``embedding``, by
+            ``ridge_penalty`` and ``beta`` alone: whatever says how a network is trained is not used.
         backbone: Network family, one of ``alenv.nets.names()``.
         width: Channels of the first stage; None keeps the published width.
         dropout: Probability of dropping a penultimate feature, in [0, 1).

@@ -62,7 +62,7 @@ class ScoredImages:
     """
 
     def __init__(
-        self, learner: Learner, images: ImageSet, recipe: Recipe, runtime: Runtime, env_id: str
+        self, learner: Learner, images: ImageSet, recipe: Recipe, runtime: Runtime, spelling: str
     ) -> None:
         """Binds a learner to a set of images.
 
@@ -71,13 +71,13 @@ class ScoredImages:
             images: The set.
             recipe: Says what the learner offers.
             runtime: Device and threads.
-            env_id: Named in error messages that show how to make an environment.
+            spelling: The arguments of ``gym.make`` that error messages show, the id in quotes first.
         """
         self._learner = learner
         self._images = images
         self._recipe = recipe
         self._runtime = runtime
-        self._env_id = env_id
+        self._spelling = spelling
         self._scores: dict[str, Tensor] = {}  # (N, ...) by name; allocated once, valid where ``_scored``
         self.costs: dict[str, float] = {}
 
@@ -89,11 +89,6 @@ class ScoredImages:
 
     def __len__(self) -> int:
         return len(self._images)
-
-    @property
-    def image_set(self) -> ImageSet:
-        """The stored images, without scores and labels."""
-        return self._images
 
     def _tensor(self, indices: IndicesLike | None) -> Tensor:
         device = self._images.device
@@ -154,16 +149,18 @@ class ScoredImages:
         self.costs["inferred_images"] += len(missing)
 
     def _missing(self, what: str, option: str) -> MissingHead:
-        return MissingHead(
-            f'{self._env_id} trains no {what}; make it with gym.make("{self._env_id}", {option}).'
-        )
+        advice = f"make one with gym.make({self._spelling}, {option})"
+        if self._recipe.head == "ridge":  # its head gives no score at all, whatever is set
+            network = self._spelling.replace("Ridge-v", "-v")
+            advice = f"train a network instead, with gym.make({network}, {option})"
+        return MissingHead(f"This environment has no {what}; {advice}.")
 
     def images(self, indices: IndicesLike | None = None, raw: bool = False) -> Tensor:
         """Returns normalized float32 (n, C, H, W), or with ``raw`` the stored uint8 (n, C, H, W)."""
         stored = self._images.raw(self._tensor(indices))
         return stored.permute(0, 3, 1, 2).contiguous() if raw else self._images.normalize(stored)
 
-    def augmented(self, indices: IndicesLike | None, generator: torch.Generator) -> Tensor:
+    def augmented(self, generator: torch.Generator, indices: IndicesLike | None = None) -> Tensor:
         """Returns float32 (n, C, H, W) with the recipe's training augmentation, drawn from a CPU generator."""
         stored = self._images.raw(self._tensor(indices))
         return self._images.augmented(stored, Augmentation.of(self._recipe), generator)
@@ -226,7 +223,7 @@ class ScoredImages:
         if name not in self._learner.provides:
             offered = objectives.providing(name)
             if not offered:
-                raise MissingHead(f"{self._env_id} trains no {what}, and no objective gives {name} yet.")
+                raise MissingHead(f"This environment has no {what}, and no objective gives {name} yet.")
             raise self._missing(what, f'joint="{offered[0]}"')
         return self._infer(name, indices)
 

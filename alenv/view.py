@@ -28,7 +28,7 @@ class Validation(ScoredImages):
 
     def scored_by(self, learner: Learner) -> Validation:
         """Returns the same split with another learner's scores."""
-        shared = (self._images, self._recipe, self._runtime, self._env_id)
+        shared = (self._images, self._recipe, self._runtime, self._spelling)
         return Validation(self._labels.cpu().numpy(), learner, *shared)
 
 
@@ -73,14 +73,9 @@ class View(ScoredImages):
         self._previous: View | None = None
         self._candidates: NDArray[np.int64] | None = None
         self._unlabeled: NDArray[np.int64] | None = None
-        self._labeled = _frozen(episode.labeled)
+        self._labeled = episode.labeled
         if self.validation is not None:
             self.validation._forget(episode.cycle)
-
-    @property
-    def previous_state(self) -> dict[str, Any] | None:
-        """State of last cycle's learner, None at cycle 0."""
-        return self._previous_state
 
     @property
     def episode(self) -> Episode:
@@ -139,7 +134,7 @@ class View(ScoredImages):
         if self._previous is None:
             with self._runtime.active():
                 learner = self._learner.fork(self._previous_state)
-            shared = (self._images, self._recipe, self._runtime, self._env_id)
+            shared = (self._images, self._recipe, self._runtime, self._spelling)
             view = View(
                 learner,
                 *shared,

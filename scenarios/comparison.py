@@ -20,14 +20,14 @@ from agents.spelling import POLICY, parse
 from alenv.errors import CorruptRun, InvalidProtocol, MissingHead, RunConflict
 from alenv.presets import resolve
 from alenv.training.objectives import providing
-from scenarios import stats
+from scenarios import siblings, stats
 from scenarios.engines import play
 from scenarios.events import Event, Report
 from scenarios.pictures import draw
 from scenarios.results import Curves, gather, long_csv
 from scenarios.run_folder import Run, RunFolder, difference
 from scenarios.runner import env_kwargs
-from scenarios.scenario import Arm, View
+from scenarios.scenario import Arm, View, check_environment
 from scenarios.storage import make_folder, write_text, writing
 from scenarios.summary import ArmSummary, summarize
 
@@ -107,6 +107,7 @@ def prepare(arms: Sequence[Arm]) -> tuple[Arm, ...]:
         InvalidProtocol: An agent reads validation accuracy, and two arms name different splits.
         MissingHead: An agent needs scores that its environment does not give.
     """
+    siblings.check()
     resolved = [arm.resolved() for arm in arms]
     players = [agents.make(arm.agent, **arm.agent_kwargs) for arm in resolved]
     made: dict[str, _Facts] = {}  # not the environments: their networks and images may be large
@@ -146,6 +147,7 @@ class _Facts(NamedTuple):
 
 def _facts(arm: Arm) -> _Facts:
     """Makes an arm's environment once and lets it go."""
+    check_environment(arm.env_id)
     env = gym.make(arm.env_id, **env_kwargs(arm, None))
     core: Any = env.unwrapped
     env.close()

@@ -9,6 +9,8 @@ from typing import Any
 
 from scenarios.run_folder import FORMAT, Run
 
+# Recorded as resolved, changing no result, or a mere place: a folder's images are part of the checksum.
+_LEFT_OUT = ("device", "default_device", "threads", "allow_peek", "root")
 _PACKAGES = ("alenv", "gymnasium", "numpy", "scikit-learn", "torch", "torchvision")
 
 
@@ -25,6 +27,7 @@ def describe(run: Run, env: Any) -> dict[str, Any]:
         "configuration": run.configuration,
         "recipe": dataclasses.asdict(env.recipe),
         "protocol": dataclasses.asdict(env.protocol),
+        "options": {k: v for k, v in dataclasses.asdict(env.options).items() if k not in _LEFT_OUT},
         "dataset": {"checksum": env.dataset_checksum, "source": env.dataset_source},
         "device": env.runtime.device,
         "precision": env.runtime.precision,

@@ -30,6 +30,7 @@ _COMPARED = (
     "configuration",
     "recipe",
     "protocol",
+    "options",
     "dataset",
     "device",
     "precision",

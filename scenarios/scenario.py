@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import importlib
 import inspect
 import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
+
+import gymnasium as gym
+from gymnasium.envs.registration import load_env_creator
 
 from alenv.errors import AlenvError, UnknownName, unknown
 
@@ -34,7 +38,7 @@ class Arm:
     content: Mapping[str, str] = field(default_factory=dict)
 
     def resolved(self) -> Arm:
-        """Returns the same arm with the environment kwargs of the agent's spelling moved to ``env_kwargs``.
+        """Returns the same arm, the agent's environment kwargs in ``env_kwargs``, no prefix before the id.
 
         Raises:
             UnknownName: The spelling cannot be read, or names what is no setting of an environment.
@@ -44,7 +48,8 @@ class Arm:
         spelled = parse(self.agent).env_kwargs
         refuse_reserved(spelled)
         agent = self.agent.split("@", 1)[0]
-        return replace(self, agent=agent, env_kwargs={**self.env_kwargs, **spelled})
+        env_id = self.env_id.removeprefix("alenv:")  # which only imports alenv, as everything here does
+        return replace(self, env_id=env_id, agent=agent, env_kwargs={**self.env_kwargs, **spelled})
 
     def configuration(self) -> dict[str, Any]:
         """Returns what identifies the arm, without its label, as JSON values in a fixed order."""
@@ -62,6 +67,23 @@ def refuse_reserved(settings: Iterable[str]) -> None:
     for name in settings:
         if name in ("id", "max_episode_steps", "disable_env_checker"):
             raise UnknownName(f"{name}= was given; it is no setting of an environment, so leave it out.")
+
+
+def check_environment(env_id: str) -> None:
+    """Checks that an id is one of an active-learning environment, without making it.
+
+    Raises:
+        UnknownName: It is an environment of another kind; an id that nobody registered is Gymnasium's own error.
+    """
+    module, _, name = env_id.rpartition(":")
+    if module:  # as gym.make does, and unlike gym.spec
+        importlib.import_module(module)
+    entry = gym.spec(name).entry_point
+    creator = load_env_creator(entry) if isinstance(entry, str) else entry
+    if inspect.isclass(creator) and not hasattr(creator, "view"):
+        raise UnknownName(
+            f"{env_id} was given, which is no active-learning environment; `alenv envs` lists those there are."
+        )
 
 
 def product(

@@ -59,7 +59,7 @@ def image_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def fixture_sets(_data_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Caches small sets under the names of CIFAR-10 and FashionMNIST, so that their ids can be made."""
+    """Caches small sets under the names of the published ones, so that their ids can be made."""
     folder = tmp_path_factory.mktemp("cifar")
     write_images(folder, CLASSES, 12, 4, 32, "RGB")
     with pytest.warns(UserWarning, match="the official cifar10 has"):
@@ -68,3 +68,8 @@ def fixture_sets(_data_folder: Path, tmp_path_factory: pytest.TempPathFactory) -
     write_images(clothes, CLOTHES, 12, 4, 28, "L")
     with pytest.warns(UserWarning, match="the official fashion_mnist has"):
         data.add("fashion_mnist", clothes)
+    for name, classes, size in (("cifar100", 100, 32), ("svhn", 10, 32), ("tiny_imagenet", 200, 64)):
+        numbered = tmp_path_factory.mktemp(name)
+        write_images(numbered, tuple(map(str, range(classes))), 300 // classes, 1, size, "RGB")
+        with pytest.warns(UserWarning, match=f"the official {name} has"):
+            data.add(name, numbered)

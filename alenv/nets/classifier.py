@@ -56,11 +56,18 @@ class Dropout(nn.Module):
         self.generator: torch.Generator | None = None
 
     def forward(self, x: Tensor) -> Tensor:
-        """Zeroes and rescales values in train mode; the identity in eval mode or where p is 0."""
+        """Zeroes and rescales values in train mode; the identity in eval mode or where p is 0.
+
+        Raises:
+            InvalidRecipe: No generator is set.
+        """
         if not self.training or self.p == 0.0:
             return x
         if self.generator is None:
-            raise RuntimeError("Dropout in train mode needs its generator set.")
+            raise InvalidRecipe(
+                "Dropout draws its masks from a generator of its own, and none is set; set classifier.dropout."
+                "generator = torch.Generator() before a pass in train mode."
+            )
         return x * self.mask(x.shape, self.generator).to(x)
 
     def mask(self, shape: torch.Size | tuple[int, ...], generator: torch.Generator) -> Tensor:

@@ -50,6 +50,16 @@ def register(*, width: int | None) -> Callable[[Builder], Builder]:
     return add
 
 
+def check(name: str) -> None:
+    """Checks that there is a backbone of this name.
+
+    Raises:
+        UnknownName: There is none.
+    """
+    if name not in _BACKBONES:
+        raise unknown("backbone", name, _BACKBONES)
+
+
 def names() -> tuple[str, ...]:
     """Returns the names of all backbones."""
     return tuple(sorted(_BACKBONES))
@@ -80,8 +90,7 @@ def build(
         UnknownName: There is no such backbone.
         InvalidRecipe: A number out of range, or a width for a family that has none.
     """
-    if name not in _BACKBONES:
-        raise unknown("backbone", name, _BACKBONES)
+    check(name)
     backbone = _BACKBONES[name]
     height, breadth = (image_size, image_size) if isinstance(image_size, int) else image_size
     if min(height, breadth) < SMALLEST_IMAGE:

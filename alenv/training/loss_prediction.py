@@ -80,7 +80,8 @@ class LossPrediction(Objective):
 
     def loss(self, step: Step) -> Tensor:
         """Adds the ranking loss to the mean classification loss."""
-        joint = step.epoch <= self.settings["joint_cut"] * self.recipe.epochs
+        last = round(self.settings["joint_cut"] * self.recipe.epochs, 6)  # 0.29 * 100 is a little below 29
+        joint = 0 < last >= step.epoch
         maps = step.labeled.feature_maps
         maps = maps if joint else [stage.detach() for stage in maps]
         predicted = step.networks["loss_module"](maps)

@@ -104,10 +104,11 @@ class NetworkLearner:
         if len(teaching) == 0:
             return
         device = self.runtime.device
+        bought = torch.tensor(labeled)
         known = torch.full((len(images),), OUTLIER, dtype=torch.int64)
-        known[torch.from_numpy(labeled)] = torch.from_numpy(labels)
+        known[bought] = torch.tensor(labels)
         free = torch.ones(len(images), dtype=torch.bool)
-        free[torch.from_numpy(labeled)] = False
+        free[bought] = False
         unlabeled = torch.nonzero(free).squeeze(1).to(device)
         self._train(images, torch.from_numpy(teaching).to(device), unlabeled, known.to(device), cycle)
 

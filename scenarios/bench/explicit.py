@@ -7,7 +7,11 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
+from alenv.geometry import distances_to_rows, k_means_plus_plus
+from alenv.seeding import Purpose, torch_stream
 from scenarios.bench.synthetic import SyntheticView
+
+ITERATIONS = 10  # of Lloyd, as the agent has them
 
 
 def _highest(scores: np.ndarray, indices: np.ndarray, count: int) -> list[int]:
@@ -58,6 +62,26 @@ def coreset(view: SyntheticView) -> list[int]:
         picks.append(free.pop(int(nearest.argmax())))
         covered.append(picks[-1])
     return picks
+
+
+def are_central(view: SyntheticView, picks: list[int]) -> bool:
+    """Tells whether picks are one image of each k-means cluster, none farther from its center than another.
+
+    The first centers are the agent's own. The two images of a cluster of two tie, so picks are not compared.
+    """
+    h = view.features(view.unlabeled).double().numpy()
+    distances_to = distances_to_rows(view.features(view.unlabeled))
+    stream = torch_stream(0, Purpose.AGENT, view.cycle)
+    centers = h[k_means_plus_plus(view.query_size, len(h), distances_to, stream).numpy()]
+    for _ in range(ITERATIONS):
+        own = np.linalg.norm(h[:, None] - centers[None], axis=2).argmin(axis=1)
+        centers = np.array([h[own == cluster].mean(axis=0) for cluster in range(len(centers))])
+    distances = np.linalg.norm(h[:, None] - centers[None], axis=2)
+    own = distances.argmin(axis=1)
+    rows = np.searchsorted(view.unlabeled, picks)
+    least = [distances[own == cluster, cluster].min() for cluster in own[rows]]
+    each_once = sorted(own[rows].tolist()) == list(range(len(centers)))
+    return each_once and bool(np.allclose(distances[rows, own[rows]], least, rtol=1e-5))
 
 
 def gradient_embeddings(view: SyntheticView) -> np.ndarray:

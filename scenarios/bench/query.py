@@ -39,7 +39,8 @@ def measure(
     Returns:
         JSON values: the setting, and per agent ``seconds``, ``extra_megabytes`` (peak resident memory beyond
         what the pool takes) and ``exact`` (the same picks as the slow explicit version on a smaller pool; for
-        BADGE the same pick probabilities at each step; null where there is no explicit version).
+        BADGE the same pick probabilities at each step, for k-means an image from the middle of each explicit
+        cluster; null where there is no explicit version).
 
     Raises:
         AlenvError: There is no such agent, or the pool is too small for the query.
@@ -105,6 +106,8 @@ def is_exact(spelled: str, classes: int) -> bool | None:
         )
         positions = [int(position) for position in np.searchsorted(view.unlabeled, picks)]
         return explicit.same_probabilities(distances, explicit.gradient_embeddings(view), positions)
+    if spelled == "kmeans":
+        return explicit.are_central(view, picks)
     return picks == explicit.PICKS[spelled](view) if spelled in explicit.PICKS else None
 
 

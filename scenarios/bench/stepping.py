@@ -12,6 +12,7 @@ import numpy as np
 
 import alenv  # noqa: F401  (registers the environment ids)
 from alenv.errors import InvalidProtocol
+from scenarios.scenario import check_environment
 
 
 def measure(env_id: str, settings: Mapping[str, Any], steps: int) -> dict[str, Any]:
@@ -29,6 +30,7 @@ def measure(env_id: str, settings: Mapping[str, Any], steps: int) -> dict[str, A
     Raises:
         AlenvError: A setting does not exist or does not fit.
     """
+    check_environment(env_id)
     env = gym.make(env_id, **settings)
     core: Any = env.unwrapped
     if core.protocol.cycles == 0:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
+
 import click
 from rich.console import Console
 from rich.markup import escape
@@ -13,15 +16,20 @@ from scenarios.tables import STYLE
 
 @click.command()
 @click.argument("name", required=False)
-def agents(name: str | None) -> None:
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def agents(name: str | None, as_json: bool) -> None:
     """List the agents, or explain the agent NAME."""
+    described = {each: registry.describe(each) for each in ([name] if name else registry.names())}
+    if as_json:
+        rows = [{"name": each, **dataclasses.asdict(found)} for each, found in described.items()]
+        click.echo(json.dumps(rows[0] if name else rows, indent=2))
+        return
     console = Console(highlight=False)
     if name is not None:
-        _explain(name, registry.describe(name), console)
+        _explain(name, described[name], console)
         return
     table = Table("name", "what it chooses", "source", leading=1, **STYLE)
-    for listed in registry.names():
-        found = registry.describe(listed)
+    for listed, found in described.items():
         table.add_row(listed, escape(found.what), escape(found.source))
     console.print(table)
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 from pathlib import Path
 
 import click
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from alenv import data as datasets
 from scenarios.tables import STYLE
@@ -21,9 +23,16 @@ def data() -> None:
 
 
 @data.command("list")
-def list_() -> None:
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def list_(as_json: bool) -> None:
     """List all datasets and what is cached."""
-    table = Table("name", "state", "train", "test", "classes", "image", "source", "folder", **STYLE)
+    if as_json:
+        click.echo(
+            json.dumps([dataclasses.asdict(entry) for entry in datasets.listing()], indent=2, default=str)
+        )
+        return
+    headings = ("state", "train", "test", "classes", "image", "source")
+    table = Table(Column("name", no_wrap=True), *headings, Column("folder", overflow="fold"), **STYLE)
     for entry in datasets.listing():
         known = entry.num_classes > 0
         table.add_row(

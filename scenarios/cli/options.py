@@ -14,6 +14,7 @@ from scenarios.scenario import refuse_reserved
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
+MOST_SEEDS = 10_000
 _WORDS = {"True": True, "False": False, "None": None}  # as in Python; JSON spells them in lower case
 
 
@@ -51,16 +52,18 @@ def seeds_of(text: str) -> tuple[int, ...]:
     """Reads seeds: ``"5"`` is 0 to 4, ``"3:8"`` is 3 to 7.
 
     Raises:
-        AlenvError: The text is neither, or names no seed.
+        AlenvError: The text is neither, or names no seed or far too many.
     """
     first, colon, last = text.partition(":")
     try:
-        seeds = range(int(first), int(last)) if colon else range(int(first))
+        start, end = (int(first), int(last)) if colon else (0, int(first))
     except ValueError:
-        seeds = range(0)
-    if not seeds or seeds[0] < 0:
+        start, end = 0, 0
+    if not 0 <= start < end:
         raise AlenvError(f"--seeds {text} was given; write a number such as 5, or a range such as 3:8.")
-    return tuple(seeds)
+    if end - start > MOST_SEEDS:
+        raise AlenvError(f"--seeds {text} was given; one command plays at most {MOST_SEEDS:,} seeds.")
+    return tuple(range(start, end))
 
 
 def playing(command: Command) -> Command:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
+
 import click
 from rich.console import Console
 from rich.markup import escape
@@ -13,8 +16,13 @@ from scenarios.tables import STYLE
 
 @click.command()
 @click.argument("name", required=False)
-def scenarios(name: str | None) -> None:
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def scenarios(name: str | None, as_json: bool) -> None:
     """List the paper's experiments, or explain the experiment NAME."""
+    if as_json:
+        rows = [dataclasses.asdict(scenario.build(each)) for each in ([name] if name else scenario.names())]
+        click.echo(json.dumps(rows[0] if name else rows, indent=2))
+        return
     console = Console(highlight=False)
     if name is None:
         table = Table("name", "what it compares", "source", **STYLE)

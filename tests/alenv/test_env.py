@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from stable_baselines3.common.env_checker import check_env as sb3_check_env
 
+import alenv
 from alenv import errors, pool, presets
 
 QUICK: dict[str, Any] = {"epochs": 1, "width": 8, "initial_size": 10, "query_size": 5, "budget": 15}
@@ -65,22 +66,22 @@ HEAVY = {
 }
 
 
-def checked_ids(folder: Path) -> list[tuple[str, dict[str, Any]]]:
-    return [
-        ("ALDigits-v0", QUICK),
-        ("ALDigits-v0", {**QUICK, "observe": "stats"}),
-        ("ALDigits-v0", {**QUICK, "joint": "loss_prediction"}),
-        ("ALDigitsRidge-v0", RIDGE),
-        ("ALCifar10-v0", HEAVY | {"backbone": "resnet18"}),
-        ("ALFashionMnist-v0", HEAVY),
-        ("ALCifar10Fast-v0", HEAVY),
-        ("ALImageFolder-v0", {**HEAVY, "root": str(folder), "image_size": 12}),
-    ]
+LIGHT = {"embedding": "pixels", "validation": 10, "initial_size": 6, "query_size": 3, "budget": 6}
+CHECKED: list[tuple[str, dict[str, Any]]] = [
+    *((name, LIGHT if recipe == "ridge" else HEAVY) for name, (_, recipe) in alenv.ENVIRONMENTS.items()),
+    ("ALDigits-v0", {**QUICK, "observe": "stats"}),
+    ("ALDigits-v0", {**QUICK, "joint": "loss_prediction"}),
+    ("ALCifar10-v0", {**HEAVY, "backbone": "resnet18"}),
+    ("ALCifar10Ridge-v0", {**LIGHT, "embedding": "patches"}),
+]
 
 
-@pytest.mark.parametrize("number", range(8))
-def test_both_checkers_pass(number: int, image_folder: Path, fixture_sets: None) -> None:
-    name, kwargs = checked_ids(image_folder)[number]
+@pytest.mark.parametrize(("name", "kwargs"), CHECKED)
+def test_both_checkers_pass(
+    name: str, kwargs: dict[str, Any], image_folder: Path, fixture_sets: None
+) -> None:
+    if "ImageFolder" in name:
+        kwargs = {**kwargs, "root": str(image_folder), "image_size": 12}
     env = gym.make(name, **kwargs)
     check_env(env.unwrapped)
     with warnings.catch_warnings():
@@ -199,6 +200,7 @@ BAD_QUERIES = [
     (np.zeros(5, np.float32), "dtype"),
     (np.full(5, np.nan), "dtype"),
     (np.ones(5, bool), "dtype"),
+    (np.arange(5, dtype=np.uint64), "dtype"),
     (np.array(list("abcde")), "dtype"),
     ([[1], [2, 3], 4, 5, 6], "no array"),
     (torch.zeros(5, dtype=torch.bfloat16), "no array"),
@@ -467,6 +469,7 @@ BAD_SETTINGS: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"joint": "loss_prediction", "joint_width": 0}, errors.InvalidRecipe, "at least 1"),
     ({"joint": "loss_prediction", "joint_weight": float("nan")}, errors.InvalidRecipe, "number"),
     ({"joint": "loss_prediction", "joint_cut": 2}, errors.InvalidRecipe, "at most 1"),
+    ({"head": "ridge", "embedding": "pixels", "backbone": "resnet81"}, errors.UnknownName, "resnet18"),
     ({"image_size": 64}, errors.InvalidRecipe, "ALImageFolder"),
     ({"root": "/nowhere"}, errors.InvalidRecipe, "ALImageFolder"),
     ({"nesterov": True, "optimizer": "adam"}, errors.InvalidRecipe, "nesterov=True"),
@@ -789,7 +792,7 @@ def test_a_class_name_is_text_and_no_formula(count: int) -> None:
     from alenv import render
     from alenv.episode import Episode
 
-    episode = Episode(1, np.arange(5), np.array([0, 1, 0, 1, 2]), 5, [10])
+    episode = Episode(1, np.arange(5), np.array([0, 1, 0, 1, 2]), 5, (10,))
     names = ("a$_$", *map(str, range(1, count)))
     images = np.zeros((5, 8, 8, 1), np.uint8)
     drawn = render.draw(episode, title="t", test_size=20, query_size=5, images=images, class_names=names)

@@ -153,7 +153,7 @@ def test_bf16_channels_last_gives_fp32_logits_and_gradients():
 def test_dropout_acts_in_train_mode_only_and_from_its_generator():
     model = make("convnet", width=8, dropout=0.5)
     images = torch.rand(4, 3, 8, 8)
-    with pytest.raises(RuntimeError, match="generator"):
+    with pytest.raises(InvalidRecipe, match="generator"):
         model(images)
     drawn = []
     for seed in (0, 0, 1):

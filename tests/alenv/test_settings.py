@@ -200,6 +200,14 @@ def test_every_id_is_registered_and_resolves() -> None:
     )
 
 
+def test_a_query_size_brings_its_own_candidates() -> None:
+    assert presets.resolve("cifar10", "ridge", {}).options.candidates == 256
+    assert presets.resolve("cifar10", "ridge", {"query_size": 100}).options.candidates is None
+    both = {"query_size": 100, "candidates": 300}
+    assert presets.resolve("cifar10", "ridge", both).options.candidates == 300
+    assert gym.make("ALDigitsRidge-v0", query_size=20).unwrapped.options.candidates == 200  # type: ignore[attr-defined]
+
+
 def test_an_id_with_the_package_name_imports_by_itself() -> None:
     assert gym.make("alenv:ALDigits-v0", epochs=1).spec.id == "ALDigits-v0"  # type: ignore[union-attr]
 

@@ -296,8 +296,15 @@ def test_the_loss_module_learns_to_rank_and_its_gradient_is_cut() -> None:
         optimizer.step()
     ranks = torch.stack([module(maps).argsort().argsort(), true.argsort().argsort()]).float()
     assert float(torch.corrcoef(ranks)[0, 1]) > 0.9
-    objective = objectives.make(Recipe(joint="loss_prediction", epochs=10))
-    for epoch, reaches in ((6, True), (7, False)):
+    for epochs, cut, epoch, reaches in (
+        (10, 0.6, 6, True),
+        (10, 0.6, 7, False),
+        (100, 0.29, 29, True),
+        (10, 0.0, 0, False),
+        (10, 1.0, 9, True),
+    ):
+        recipe = Recipe(joint="loss_prediction", epochs=epochs, joint_options=(("joint_cut", cut),))
+        objective = objectives.make(recipe)
         leaf = [m.clone().requires_grad_() for m in maps]
         losses = torch.ones(64, requires_grad=True) * true
         part: Any = type("Part", (), {"feature_maps": leaf})()

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import pickle
+import re
+from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
@@ -85,10 +88,10 @@ def test_images_are_the_datasets_rows() -> None:
 
 def test_augmented_images_come_from_the_callers_generator() -> None:
     view = played().view
-    one, two = (view.augmented([1, 2], torch.Generator().manual_seed(seed)) for seed in (0, 0))
+    one, two = (view.augmented(torch.Generator().manual_seed(seed), [1, 2]) for seed in (0, 0))
     assert torch.equal(one, two)
     assert not torch.equal(
-        view.augmented(np.arange(50), torch.Generator().manual_seed(1)), view.images(np.arange(50))
+        view.augmented(torch.Generator().manual_seed(1), np.arange(50)), view.images(np.arange(50))
     )
 
 
@@ -179,9 +182,55 @@ def test_a_missing_head_names_the_spelling_that_works() -> None:
         view.labeled_score()
     ridge = gym.make("ALDigitsRidge-v0").unwrapped
     ridge.reset(seed=0)
+    for call in (ridge.view.predicted_loss, lambda: ridge.view.member_probabilities(3)):  # type: ignore[attr-defined]
+        with pytest.raises(errors.MissingHead) as caught:
+            call()
+        assert_the_advice_works(caught.value)
     for call in (ridge.view.feature_maps, lambda: ridge.view.classifier):  # type: ignore[attr-defined]
         with pytest.raises(errors.MissingHead, match="network"):
             call()
+
+
+def assert_the_advice_works(error: errors.MissingHead) -> None:
+    advised = re.search(r"gym\.make\(.*\)", str(error))
+    assert advised is not None, error
+    env = eval(advised.group(), {"gym": gym}).unwrapped
+    assert env.offers or env.recipe.dropout
+
+
+def test_the_advice_of_an_image_folder_names_its_root(image_folder: Path) -> None:
+    env = gym.make("ALImageFolder-v0", root=str(image_folder), **{**QUICK, "backbone": "convnet"}).unwrapped
+    env.reset(seed=0)
+    with pytest.raises(errors.MissingHead) as caught:
+        env.view.predicted_loss()  # type: ignore[attr-defined]
+    env.close()
+    with pytest.raises(errors.InvalidProtocol):  # a folder of 60 is too small for the defaults, nothing else
+        assert_the_advice_works(caught.value)
+
+
+def test_what_the_view_hands_out_cannot_change_the_environment() -> None:
+    env = played(2, validation=100)
+    view, before = env.view, env.get_state()
+    for values in (view.labeled, view.unlabeled, view.candidates, view.episode.labeled, view.episode.labels):
+        with pytest.raises(ValueError, match="read-only"):
+            values[0] = 3
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        view.episode.key = 3
+    for values in (
+        view.labels(),
+        view.validation.labels(),
+        view.features(),
+        view.logits([1, 2]),
+        view.images([0]),
+    ):
+        values.zero_()
+    after = env.get_state()
+    assert before["episode"].keys() == after["episode"].keys()
+    assert all(torch.equal(before["episode"][k], after["episode"][k]) for k in ("labeled", "labels"))
+    assert view.labels().any()
+    assert view.validation.labels().any()
+    assert view.features([3]).any()
+    assert view.logits([1]).any()
 
 
 def test_stats_against_plain_arithmetic() -> None:
@@ -216,8 +265,7 @@ def test_candidates_are_fresh_and_uniform() -> None:
     assert first != set(env.view.candidates.tolist())
     counts = np.zeros(1297)
     for seed in range(400):
-        env._episode.key = seed
-        counts[env._draw_candidates(env._episode)] += 1
+        counts[env._draw_candidates(dataclasses.replace(env._episode, key=seed))] += 1
     free = env.view.unlabeled
     assert counts.sum() == counts[free].sum() == 400 * 50
     expected = 400 * 50 / len(free)

@@ -16,6 +16,8 @@ import gymnasium as gym
 import numpy as np
 import torch
 
+from alenv.presets import Options
+
 POOL = 200
 NO_COSTS = {"train_seconds": 0.0, "inference_seconds": 0.0, "inferred_images": 0.0}
 
@@ -72,6 +74,7 @@ class FakeView:
 
 class FakeAL(gym.Env[np.ndarray, np.ndarray]):
     observation_space = gym.spaces.Box(0, 1, (1,), np.float32)
+    view: FakeView | None = None
     offers = ()
 
     def __init__(
@@ -90,6 +93,7 @@ class FakeAL(gym.Env[np.ndarray, np.ndarray]):
         self.recipe = FakeRecipe(**{k: fields.pop(k) for k in ("lr",) if k in fields})
         self.protocol = FakeProtocol(**fields)
         self.action_space = gym.spaces.MultiDiscrete([POOL] * self.protocol.query_size)
+        self.options = Options(observe, candidates=50, on_invalid=on_invalid)
         self.runtime = SimpleNamespace(device="cpu", precision="fp32", threads=threads)
         self.dataset_checksum, self.dataset_source = "0" * 64, "made up"
         self.rows = np.arange(POOL)[::-1].copy()

@@ -15,6 +15,9 @@ from stable_baselines3 import PPO
 
 import agents
 from scenarios import cli
+from scenarios.bench import explicit
+from scenarios.bench.query import SMALL, is_exact
+from scenarios.bench.synthetic import SyntheticView
 
 FAKE = "fake_al:FakeAL-v0"
 
@@ -70,6 +73,10 @@ def test_agents() -> None:
     assert "Needs: predicted_loss" in explained
     assert "Chooses from: the cycle's candidates" in explained
     assert "A.16" in run("agents", "coreset+margin")[1]
+    assert "Needs: predicted_loss" in run("agents", "coreset+ll4al")[1]
+    described = {row["name"]: row for row in json.loads(run("agents", "--json")[1])}
+    assert described["ll4al"]["needs"] == ["predicted_loss"]
+    assert json.loads(run("agents", "ll4al", "--json")[1]) == described["ll4al"]
 
 
 def test_scenarios() -> None:
@@ -78,11 +85,38 @@ def test_scenarios() -> None:
     assert code == 0
     for word in ("Claim", "paper", "small", "smoke", "uncertainty=entropy", "86.85"):
         assert word in out
+    listed = json.loads(run("scenarios", "--json")[1])
+    assert json.loads(run("scenarios", "default_setting", "--json")[1]) in listed
+    assert {"paper", "small", "smoke"} == set(listed[0]["sizes"])
 
 
 def test_data_list_and_verify() -> None:
     assert "cifar10" in run("data", "list")[1]
     assert run("data", "verify", "digits")[0] == 0
+    rows = {row["name"]: row for row in json.loads(run("data", "list", "--json")[1])}
+    assert rows["digits"]["train_count"] == 1297
+
+
+def test_bench_query_compares_with_the_explicit_versions() -> None:
+    assert {name for name in agents.names() if is_exact(name, 5) is not True} == {"random"}
+    size = ("--pool", "300", "--features", "8", "--query-size", "10")
+    code, out, _ = run("bench", "query", *size, "--agents", "kmeans", "--json")
+    assert code == 0
+    assert json.loads(out)["agents"]["kmeans"]["exact"] is True
+
+
+def test_bench_query_notices_other_picks() -> None:
+    view = SyntheticView(**SMALL, classes=3)
+    wrong = view.unlabeled[: view.query_size].tolist()
+    assert not explicit.are_central(view, wrong)
+    assert wrong not in [picks(view) for picks in explicit.PICKS.values()]
+
+
+def test_bench_env() -> None:
+    code, out, _ = run("bench", "env", "ALDigitsRidge-v0", "--steps", "3", "--json")
+    found = json.loads(out)
+    assert (code, found["threads"], found["steps"] >= 3) == (0, 1, True)
+    assert 0 < found["milliseconds_per_step"] <= found["slowest_milliseconds"]
 
 
 def test_compare_prints_a_table_and_writes_its_files(tmp_path: Path) -> None:
@@ -250,6 +284,9 @@ def test_a_missing_head_is_said_before_anything_is_trained(tmp_path: Path) -> No
         "compare", "ALDigits-v0", "--agents", "ll4al", *out
     )
     assert "leave the agent out" in error("compare", "ALDigitsRidge-v0", "--agents", "random,ll4al", *out)
+    assert "spell it coreset+ll4al@joint=loss_prediction" in error(
+        "compare", "ALDigits-v0", "--agents", "coreset+ll4al", *out
+    )
     assert not (tmp_path / "out").exists()
 
 
@@ -291,6 +328,8 @@ def test_a_changed_setting_is_refused_by_name(tmp_path: Path) -> None:
         (["compare", FAKE, "--agents", "random", "--set", "max_episode_steps=1"], "max_episode_steps="),
         (["bench", "env", "ALDigitsRidge-v0", "--set", "id=x"], "id="),
         (["compare", "nothing:ALDigits-v0", "--agents", "random"], "nothing"),
+        (["compare", "CartPole-v1", "--agents", "random"], "no active-learning environment"),
+        (["bench", "env", "CartPole-v1"], "no active-learning environment"),
         (
             ["compare", "ALDigits-v0", "--agents", "random", "--set", "quer_size=3"],
             "did you mean 'query_size'?",
@@ -300,6 +339,8 @@ def test_a_changed_setting_is_refused_by_name(tmp_path: Path) -> None:
         (["compare", FAKE, "--agents", "random", "--set", "lr=1", "--set", "lr=2"], "was given twice"),
         (["compare", FAKE, "--agents", "random", "--seeds", "0"], "a range such as 3:8"),
         (["compare", FAKE, "--agents", "random", "--seeds", "x"], "a range such as 3:8"),
+        (["compare", FAKE, "--agents", "random", "--seeds", "1e9"], "a range such as 3:8"),
+        (["compare", FAKE, "--agents", "random", "--seeds", "9" * 30], "at most 10,000 seeds"),
         (["compare", FAKE, "--agents", "random,random"], "names an agent twice"),
         (["compare", FAKE, "--agents", ","], "names no agent"),
         (["compare", FAKE, "--agents", "random", "--reference", "margin"], "choose one of"),

@@ -179,6 +179,7 @@ def test_another_configuration_in_the_same_folder_is_refused(tmp_path: Path) -> 
     [
         ("recipe", "lr", 0.5, "lr=0.5, not lr=0.1"),
         ("dataset", "checksum", "f", "checksum='f', not"),
+        ("options", "candidates", 7, "candidates=7, not candidates=50"),
         (None, "threads", 7, "threads=7, not threads=1"),
     ],
 )
