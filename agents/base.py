@@ -129,11 +129,15 @@ class Strategy(Agent):
         raise NotImplementedError
 
     def act(self, observation: Any) -> Indices:
-        """Picks from the pool or from the candidates; the observation is not used."""
+        """Picks int64 (B,) from the pool or from the candidates; the observation is not used.
+
+        Raises:
+            InvalidQuery: Fewer than B unlabeled images are left.
+        """
         return self.query(self.view, self.stream())
 
     def query(self, view: View, generator: torch.Generator) -> Indices:
-        """Returns a query of B indices for the state that ``view`` shows.
+        """Returns a query, int64 (B,), for the state that ``view`` shows.
 
         Candidates that repeat count once; where fewer than B remain, all unlabeled images are used.
 

@@ -167,7 +167,7 @@ class ActiveLearningEnv(gym.Env[Any, Any]):
 
     @property
     def key(self) -> int:
-        """The key of the episode, from which every random stream is derived."""
+        """The key of the episode, from which every random stream is derived; ``NotReset`` before the first."""
         return self._current().key
 
     @property
@@ -177,7 +177,7 @@ class ActiveLearningEnv(gym.Env[Any, Any]):
 
     @property
     def test_correct(self) -> int:
-        """Rightly classified test images after the last cycle."""
+        """Rightly classified test images after the last cycle; ``NotReset`` before the first episode."""
         return self._current().test_correct[-1]
 
     def _current(self) -> Episode:
@@ -201,6 +201,7 @@ class ActiveLearningEnv(gym.Env[Any, Any]):
 
         Raises:
             InvalidState: The state belongs to another environment, or cannot be read.
+            UnknownName: There is no such option.
         """
         options = options or {}
         for name in options:
@@ -261,7 +262,11 @@ class ActiveLearningEnv(gym.Env[Any, Any]):
         )
 
     def render(self) -> NDArray[np.uint8] | None:
-        """Returns the picture of the cycle, uint8 (600, 1000, 3), or None without ``render_mode``."""
+        """Returns the picture of the cycle, uint8 (600, 1000, 3), or None without ``render_mode``.
+
+        Raises:
+            NotReset: Before the first ``reset``.
+        """
         if self.render_mode is None:
             return None
         from alenv import render  # noqa: PLC0415  (matplotlib loads only where a picture is wanted)
@@ -281,7 +286,11 @@ class ActiveLearningEnv(gym.Env[Any, Any]):
     # ---- state and peeking ----------------------------------------------------------------------------------
 
     def get_state(self) -> dict[str, Any]:
-        """Returns the episode and the weights as tensors and scalars, loadable weights-only."""
+        """Returns the episode and the weights as tensors and scalars, loadable weights-only.
+
+        Raises:
+            NotReset: Before the first ``reset``.
+        """
         return {
             "version": state.VERSION,
             "environment": state.fingerprint(self.recipe, self.protocol, self.dataset_checksum),
@@ -300,6 +309,8 @@ class ActiveLearningEnv(gym.Env[Any, Any]):
             float64 (len(queries),).
 
         Raises:
+            NotReset: Before the first ``reset``.
+            EpisodeOver: The budget is spent.
             InvalidQuery: A query is not one that ``step`` would take.
             PeekNotAllowed: The environment was made without ``allow_peek=True`` or without a validation split.
         """

@@ -50,7 +50,7 @@ class Episode:
         return np.bincount(self.labels[self.labels != OUTLIER], minlength=num_classes)
 
     def bought(self, query: Indices, labels: Indices, replaced: int) -> Episode:
-        """Returns the episode with one more query, not yet evaluated."""
+        """Returns the episode with one more query, int64 (B,), and its labels, int64 (B,); not yet measured."""
         return replace(
             self,
             labeled=np.concatenate([self.labeled, query]),

@@ -44,7 +44,7 @@ class Oracle:
         return self._answers[indices]
 
     def hide(self, indices: Indices) -> None:
-        """Takes a purchase back, when the cycle it belonged to did not complete."""
+        """Takes the purchase of pool indices (n,) back, when the cycle it belonged to did not complete."""
         self._bought[indices] = False
 
     def bought(self, indices: Indices) -> Indices:

@@ -126,6 +126,9 @@ class Recipe:
 
     Source: "Best Practices in Pool-based Active Learning for Image Classification", section 3.
     Differs: milestones are shares of the epochs, so that a shorter recipe keeps its shape; 160 of 200 is 0.8.
+
+    Raises:
+        InvalidRecipe: A value is out of range, or two do not go together.
     """
 
     head: str = _choice("network", "network", "ridge")
@@ -201,6 +204,9 @@ class Protocol:
             belong to no class. Buying one spends a label and teaches nothing; neither the test set nor the
             validation split holds any.
         label_noise: Share of labels that the oracle replaces by another class.
+
+    Raises:
+        InvalidProtocol: A value is out of range; ``fitted`` says whether they fit a pool.
     """
 
     initial_size: int = _integer(1000, 0)

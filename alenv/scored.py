@@ -58,7 +58,10 @@ class ScoredImages:
     """Images together with what the current classifier says of them; computed when asked for, once per cycle.
 
     Every method takes ``indices``, int64 (n,) positions in the set (None for all of them), and returns tensors
-    on the environment's device.
+    on the environment's device; what is written into them changes nothing else.
+
+    Raises:
+        InvalidQuery: By every method, where ``indices`` are not whole numbers of shape (n,) within the set.
     """
 
     def __init__(
@@ -198,7 +201,11 @@ class ScoredImages:
             return self._learner.members(self.features(indices), members, self._cycle)
 
     def feature_maps(self, indices: IndicesLike | None = None) -> list[Tensor]:
-        """Returns up to four spatially averaged stage outputs, a list of float32 (n, c)."""
+        """Returns up to four spatially averaged stage outputs, a list of float32 (n, c).
+
+        Raises:
+            MissingHead: The recipe trains no network.
+        """
         first = self._infer("map0", indices)
         rest = [name for name in sorted(self._scores) if name.startswith("map") and name != "map0"]
         return [first, *(self._infer(name, indices) for name in rest)]

@@ -153,7 +153,11 @@ class View(ScoredImages):
         return np.array(self.candidates)
 
     def observation(self, kind: str) -> Any:
-        """Returns the environment's own observation: ``"stats"``, ``"candidates"`` or ``"progress"``."""
+        """Returns the environment's own observation: ``"stats"``, ``"candidates"`` or ``"progress"``.
+
+        Raises:
+            UnknownName: There is no such observation.
+        """
         return self._observe(self, kind)
 
 

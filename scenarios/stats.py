@@ -49,7 +49,7 @@ def area(accuracy: np.ndarray) -> np.ndarray:
 
 
 def spread(values: np.ndarray) -> float:
-    """Returns the standard deviation with n - 1; NaN for a single value."""
+    """Returns the standard deviation, with n - 1, of values (n,); NaN for a single one."""
     return float(np.std(values, ddof=1)) if len(values) > 1 else math.nan
 
 
@@ -94,7 +94,7 @@ def paired(values: np.ndarray, reference: np.ndarray) -> Difference:
 
 
 def interquartile_mean(values: np.ndarray) -> float:
-    """Returns the mean without the lowest and the highest quarter of the values.
+    """Returns the mean of values (n,) without the lowest and the highest quarter.
 
     Source: Agarwal et al. 2021, "Deep RL at the Edge of the Statistical Precipice". Of n values the
     floor(n / 4) lowest and highest are cut, so that below four nothing is.
@@ -104,6 +104,10 @@ def interquartile_mean(values: np.ndarray) -> float:
 
 def probability_of_improvement(values: np.ndarray, reference: np.ndarray) -> float:
     """Returns the probability that a run of one arm beats a run of another; ties count one half.
+
+    Args:
+        values: float (n,), one area or accuracy per run of the arm.
+        reference: float (m,), those of the other arm.
 
     Source: Agarwal et al. 2021; the Mann-Whitney U statistic over the number of pairs.
     Pairing by seed plays no part in it.
@@ -175,6 +179,13 @@ def labeling_efficiency(
     """Returns the labels that Random needs for an accuracy over those that an arm needs; above 1 is good.
 
     NaN where either never gets there. Interpolation is linear on the mean curves.
+
+    Args:
+        labeled: int (T + 1,), labels of the arm at each cycle.
+        accuracy: float (T + 1,) in [0, 1], its mean accuracy there.
+        random_labeled: int (T + 1,), the same of Random.
+        random_accuracy: float (T + 1,).
+        target: The accuracy to reach.
 
     Source: the paper, section A.12 (which does not say how it interpolates).
     """

@@ -33,7 +33,7 @@ class ClassFolders:
     labels: np.ndarray
 
     def take(self, rows: np.ndarray) -> ClassFolders:
-        """Returns these rows in this order."""
+        """Returns the rows int64 (n,) in this order."""
         return ClassFolders(self.class_names, tuple(self.files[row] for row in rows), self.labels[rows])
 
     def shuffled(self, stream: int) -> ClassFolders:
