@@ -42,6 +42,8 @@ def parse(text: str) -> Spelling:
     Raises:
         UnknownName: The text is not of the form above.
     """
+    if not isinstance(text, str):
+        raise UnknownName(f"{text!r} was given as an agent; give its name, such as 'margin'.")
     agent, *settings = text.split("@")
     env_kwargs = _settings(settings, text)
     path = agent.removeprefix(f"{POLICY}=")

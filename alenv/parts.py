@@ -89,34 +89,35 @@ def assemble(
     recipe, device = settings.recipe, runtime.device
     nets.check(recipe.backbone)  # a linear head has none, but a misspelled setting is refused all the same
     embedding = embed(loaded, recipe.embedding, recipe.embedding_size) if recipe.embedding else None
-    of_train, of_test = _split(embedding, len(loaded.train_labels), settings)
+    with runtime.active():  # not what comes before: an embedding takes all the threads there are
+        of_train, of_test = _split(embedding, len(loaded.train_labels), settings)
 
-    def images(split: str, chosen: Indices) -> ImageSet:
-        stored = loaded.train_images if split == "train" else loaded.test_images
-        frozen = of_train if split == "train" else of_test
-        tensor = resident(stored, f"{loaded.checksum} {split}", device)
-        return ImageSet(tensor, chosen, loaded.mean, loaded.std, frozen)
+        def images(split: str, chosen: Indices) -> ImageSet:
+            stored = loaded.train_images if split == "train" else loaded.test_images
+            frozen = of_train if split == "train" else of_test
+            tensor = resident(stored, f"{loaded.checksum} {split}", device)
+            return ImageSet(tensor, chosen, loaded.mean, loaded.std, frozen)
 
-    pool, test = images("train", rows), images("test", task.test_rows)
-    if recipe.head == "ridge":
-        assert of_train is not None, "the recipe requires an embedding for this head"
-        learner: Learner = RidgeLearner(recipe, of_train.shape[1], task.num_classes, runtime)
-    else:
-        learner = NetworkLearner(recipe, pool.shape, task.num_classes, runtime)
-    held_out, validation = None, None
-    if len(validation_rows):
-        labels = task.labels[validation_rows]
-        held_out = Split(images("train", validation_rows), torch.from_numpy(labels).to(device))
-        validation = Validation(labels, learner, held_out.images, recipe, runtime, spelling)
-    return Parts(
-        images=pool,
-        test=Split(test, torch.from_numpy(task.test_labels).to(device)),
-        held_out=held_out,
-        learner=learner,
-        oracle=Oracle(task.labels[rows], task.num_classes, settings.protocol.label_noise),
-        validation=validation,
-        shared=(learner, pool, recipe, runtime, spelling),
-    )
+        pool, test = images("train", rows), images("test", task.test_rows)
+        if recipe.head == "ridge":
+            assert of_train is not None, "the recipe requires an embedding for this head"
+            learner: Learner = RidgeLearner(recipe, of_train.shape[1], task.num_classes, runtime)
+        else:
+            learner = NetworkLearner(recipe, pool.shape, task.num_classes, runtime)
+        held_out, validation = None, None
+        if len(validation_rows):
+            labels = task.labels[validation_rows]
+            held_out = Split(images("train", validation_rows), torch.from_numpy(labels).to(device))
+            validation = Validation(labels, learner, held_out.images, recipe, runtime, spelling)
+        return Parts(
+            images=pool,
+            test=Split(test, torch.from_numpy(task.test_labels).to(device)),
+            held_out=held_out,
+            learner=learner,
+            oracle=Oracle(task.labels[rows], task.num_classes, settings.protocol.label_noise),
+            validation=validation,
+            shared=(learner, pool, recipe, runtime, spelling),
+        )
 
 
 def _split(

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from alenv import geometry
 from alenv.data import Dataset
-from alenv.errors import InvalidProtocol, InvalidRecipe
+from alenv.errors import InvalidProtocol
 from alenv.recipe import Protocol
 from alenv.seeding import Purpose, numpy_stream, torch_stream
 
@@ -158,9 +158,6 @@ def initial_set(protocol: Protocol, rows: Indices, embedding: torch.Tensor | Non
 
     Returns:
         int64 (n,) pool indices.
-
-    Raises:
-        InvalidRecipe: The recipe names no embedding for a set that needs one.
     """
     if protocol.initial_set == "random":
         eligible = np.arange(len(rows))
@@ -169,10 +166,7 @@ def initial_set(protocol: Protocol, rows: Indices, embedding: torch.Tensor | Non
             single = eligible[counts[place] == 1]
             eligible = single if len(single) >= protocol.initial_size else eligible
         return numpy_stream(key, Purpose.INITIAL_SET).choice(eligible, protocol.initial_size, replace=False)
-    if embedding is None:
-        raise InvalidRecipe(
-            f"initial_set={protocol.initial_set!r} needs distances; add embedding='patches' or 'pixels'."
-        )
+    assert embedding is not None, "settings with such a set and no embedding are refused"
     generator = torch_stream(key, Purpose.INITIAL_SET)
     size = protocol.initial_size
     if protocol.initial_set == "kcenter":

@@ -209,11 +209,15 @@ def resolve(dataset: str, recipe: str, given: dict[str, Any]) -> Settings:
         if name not in known and name not in joint:
             raise unknown("setting", name, known - {"default_device"})
     parts = {group: {k: v for k, v in merged.items() if k in names} for group, names in groups.items()}
-    return Settings(
+    settings = Settings(
         Recipe(**parts["recipe"], joint_options=tuple(sorted(joint.items()))),
         Protocol(**parts["protocol"]),
         Options(**parts["options"]),
     )
+    chosen = settings.protocol.initial_set
+    if chosen != "random" and settings.recipe.embedding is None:
+        raise InvalidRecipe(f"initial_set={chosen!r} needs distances; add embedding='patches' or 'pixels'.")
+    return settings
 
 
 def _fitting(preset: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
@@ -229,9 +233,9 @@ def _fitting(preset: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    """Turns lists into tuples and numbers of NumPy into Python's, which a state can be loaded with."""
+    """Turns lists into tuples and what is NumPy's into Python's, which a state can be loaded with."""
+    if isinstance(value, (np.ndarray, np.generic)):
+        value = value.tolist()
     if isinstance(value, (list, tuple)):
         return tuple(_plain(each) for each in value)
-    if isinstance(value, np.generic):
-        return value.item()
     return value

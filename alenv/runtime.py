@@ -43,19 +43,26 @@ class Runtime:
 
     @contextmanager
     def active(self) -> Iterator[None]:
-        """Sets threads, deterministic kernels and gradients for one call and restores them afterwards."""
+        """Sets what torch keeps globally for one call, and restores it: an agent's settings train no classifier.
+
+        Threads, deterministic kernels, gradients, the default dtype and the default device.
+        """
         threads = 1 if _forked else self.threads
-        before = torch.get_num_threads()
+        before, dtype = torch.get_num_threads(), torch.get_default_dtype()
+        elsewhere = torch.get_default_device().type != "cpu"
         if threads != before:
             torch.set_num_threads(threads)
+        torch.set_default_dtype(torch.float32)
         try:
             with (
                 _deterministic() if self.device.startswith("cuda") else nullcontext(),
+                torch.device("cpu") if elsewhere else nullcontext(),
                 torch.inference_mode(False),
                 torch.enable_grad(),
             ):
                 yield
         finally:
+            torch.set_default_dtype(dtype)
             if threads != before:
                 torch.set_num_threads(before)
 

@@ -43,6 +43,11 @@ def test_what_cannot_be_read_is_refused(text):
         parse(text)
 
 
+def test_an_agent_is_text():
+    with pytest.raises(UnknownName, match="None was given as an agent"):
+        agents.make(None)
+
+
 def test_making_by_text_and_by_keyword():
     assert agents.make("margin").pool == "candidates"
     assert agents.make("margin:pool=all").pool == agents.make("margin", pool="all").pool == "all"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -482,7 +484,7 @@ def test_bad_settings_get_one_clear_sentence(
     kwargs: dict[str, Any], error: type[Exception], words: str
 ) -> None:
     with pytest.raises(error, match=words) as caught:
-        make(**kwargs).reset(seed=0)
+        make(**kwargs)
     assert "\n" not in str(caught.value)
 
 
@@ -526,7 +528,7 @@ def test_numbers_of_numpy_are_numbers(tmp_path: Path) -> None:
         "nesterov": np.bool_(True),
         "joint": "loss_prediction",
         "joint_width": np.int64(8),
-        "milestones": [np.float64(0.5)],
+        "milestones": np.array([0.5, 0.75]),
     }
     env = make(**given)
     env.reset(seed=0)
@@ -535,13 +537,36 @@ def test_numbers_of_numpy_are_numbers(tmp_path: Path) -> None:
     make(**given).reset(options={"state": state})
 
 
-@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
-def test_the_callers_gradient_mode_changes_nothing(mode: Any) -> None:
-    expected = play(make(epochs=3, dropout=0.2, validation=50))
+@contextmanager
+def double_precision() -> Iterator[None]:
+    torch.set_default_dtype(torch.float64)
+    try:
+        yield
+        assert torch.get_default_dtype() == torch.float64
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
+@contextmanager
+def another_device() -> Iterator[None]:
+    torch.set_default_device("meta")
+    try:
+        yield
+        assert torch.get_default_device().type == "meta"
+    finally:
+        torch.set_default_device(None)
+
+
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode, double_precision, another_device])
+@pytest.mark.parametrize("name", ["ALDigits-v0", "ALDigitsRidge-v0"])
+def test_what_the_caller_set_in_torch_changes_nothing(name: str, mode: Any) -> None:
+    kwargs = {"validation": 50} if "Ridge" in name else {"validation": 50, "epochs": 3, "dropout": 0.2}
+    expected = play(make(name, **kwargs))
     with mode():
-        env = make(epochs=3, dropout=0.2, validation=50)
+        env = make(name, **kwargs)
         trace = play(env)
-        env.unwrapped.view.member_probabilities(2)  # type: ignore[attr-defined]
+        if "dropout" in kwargs:
+            env.unwrapped.view.member_probabilities(2)  # type: ignore[attr-defined]
     assert_equal(trace, expected)
     assert_equal(play(env), expected)  # outside again, with what was made inside
 
