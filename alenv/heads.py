@@ -84,12 +84,12 @@ class RidgeLearner:
     def predict(self, images: ImageSet) -> Tensor:
         """Returns the class of every image of a set with an embedding, int64 (n,).
 
-        One product for the whole set: its last bits, and so the order of ties, may differ from ``infer``'s.
+        Products of another shape than ``infer``'s: the last bits, and so the order of ties, may differ.
         """
-        scores = torch.addmm(
-            self._weights[-1:].T, self._weights[:-1].T.contiguous(), images.embedding_columns
-        )  # (C, n)
-        return scores.max(0).indices  # argmax takes seven times as long on a CPU
+        blocks = images.embedding_blocks
+        weights = self._weights[:-1].T.expand(len(blocks), -1, -1)
+        scores = torch.baddbmm(self._weights[-1:].T, weights, blocks)  # (blocks, C, BLOCK)
+        return _first_of_largest(scores).flatten()[: len(images)]
 
     @torch.no_grad()
     def infer(self, images: ImageSet, indices: Tensor, maps: bool = False) -> dict[str, Tensor]:
@@ -143,6 +143,17 @@ class RidgeLearner:
         other = RidgeLearner(self.recipe, self.feature_size, self._num_classes, self.runtime)
         other.set_state(state)
         return other
+
+
+def _first_of_largest(scores: Tensor) -> Tensor:
+    """Returns int64 (b, n), the first of the largest of (b, C, n) along C.
+
+    On a CPU, ``argmax`` along this dimension takes fifteen times as long, ``max`` twice.
+    """
+    count = scores.shape[1]
+    from_last = torch.arange(count, 0, -1, dtype=torch.int16, device=scores.device)[:, None]
+    largest = scores == scores.amax(1, keepdim=True)
+    return count - (largest * from_last).amax(1).long()
 
 
 def _embedding(images: ImageSet) -> Tensor:

@@ -173,6 +173,24 @@ def test_the_ridge_head_solves_the_normal_equations_however_it_is_fed() -> None:
         np.testing.assert_allclose(learner.infer(images, torch.arange(60))["logits"], expected, atol=1e-4)
 
 
+@pytest.mark.parametrize("size", [1, 127, 128, 129, 300])
+def test_a_ridge_head_predicts_the_first_class_of_the_largest_score(size: int) -> None:
+    random = np.random.default_rng(size)
+    embedding = random.normal(size=(size, 6)).astype(np.float32)
+    images = ImageSet(
+        torch.zeros(size, 2, 2, 1, dtype=torch.uint8), np.arange(size), (0.0,), (1.0,), embedding
+    )
+    learner = RidgeLearner(Recipe(head="ridge", embedding="pixels"), 6, 4, Runtime("cpu", "fp32", 1))
+    assert learner.predict(images).tolist() == [0] * size  # no label yet: all scores are equal
+    weights = torch.from_numpy(random.normal(size=(7, 4)).astype(np.float32))
+    learner.set_state({**learner.get_state(), "weights": weights})
+    scores = np.hstack([embedding, np.ones((size, 1))]) @ weights.numpy().astype(np.float64)
+    np.testing.assert_array_equal(learner.predict(images), scores.argmax(1))
+    weights[:, 1] = weights[:, 3] = weights[:, 2]  # three classes with equal scores
+    learner.set_state({**learner.get_state(), "weights": weights})
+    np.testing.assert_array_equal(learner.predict(images), np.where(scores[:, 0] > scores[:, 2], 0, 1))
+
+
 def test_ridge_features_and_probabilities() -> None:
     env = gym.make("ALDigitsRidge-v0").unwrapped
     env.reset(seed=0)
