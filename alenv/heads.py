@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from alenv.errors import InvalidRecipe, MissingHead
+from alenv.errors import MissingHead
 from alenv.pool import OUTLIER
 from alenv.recipe import Recipe
 from alenv.runtime import Runtime
@@ -65,8 +65,6 @@ class RidgeLearner:
         teaching = answers != OUTLIER
         fresh, answers = fresh[teaching], answers[teaching]
         self._count = len(labeled)
-        if len(fresh) == 0:
-            return
         embedded = _embedding(images)[torch.from_numpy(fresh).to(self.runtime.device)]
         rows = torch.cat([embedded, embedded.new_ones(len(embedded), 1)], dim=1)
         one_hot = torch.nn.functional.one_hot(torch.from_numpy(answers).to(rows.device), self._num_classes)
@@ -108,7 +106,7 @@ class RidgeLearner:
         embedding = _embedding(images)
 
         def score(batch: Tensor) -> dict[str, Tensor]:
-            rows = embedding[batch]
+            rows = embedding.index_select(0, batch)  # a third of the time of embedding[batch]
             scores = torch.addmm(self._weights[-1], rows, self._weights[:-1])
             return {"logits": self.recipe.beta * scores, "features": rows}
 
@@ -151,12 +149,11 @@ def _first_of_largest(scores: Tensor) -> Tensor:
     On a CPU, ``argmax`` along this dimension takes fifteen times as long, ``max`` twice.
     """
     count = scores.shape[1]
-    from_last = torch.arange(count, 0, -1, dtype=torch.int16, device=scores.device)[:, None]
+    from_last = torch.arange(count, 0, -1, dtype=torch.int32, device=scores.device)[:, None]
     largest = scores == scores.amax(1, keepdim=True)
     return count - (largest * from_last).amax(1).long()
 
 
 def _embedding(images: ImageSet) -> Tensor:
-    if images.embedding is None:
-        raise InvalidRecipe("head='ridge' was given without frozen features; add embedding='patches'.")
+    assert images.embedding is not None, "a recipe with this head names an embedding"
     return images.embedding

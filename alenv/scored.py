@@ -132,7 +132,7 @@ class ScoredImages:
             if name not in self._scores or not known.all():
                 missing = torch.unique(wanted[~known])
                 self._compute(missing if len(missing) else wanted.new_zeros(1), maps)
-            return self._scores[name][wanted]
+            return self._scores[name].index_select(0, wanted)
 
     def _scored_images(self, maps: bool) -> Tensor:
         """Returns which images have scores of this cycle, bool (N,), without or with feature maps."""

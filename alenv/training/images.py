@@ -15,7 +15,7 @@ from torch import Tensor
 from alenv.recipe import Recipe
 
 INFERENCE_BATCH = 256  # one size for every pass: the last bits of a row depend on the batch it runs in
-BLOCK = 128
+BLOCK = 128  # images whose embedding is multiplied at once: 256 columns of it fit the second-level cache
 
 _resident: dict[tuple[str, str], Tensor] = {}
 
@@ -156,7 +156,7 @@ class ImageSet:
         """
         assert self.embedding is not None, "asked for only where the recipe names an embedding"
         padded = F.pad(self.embedding, (0, 0, 0, -len(self) % BLOCK))
-        return padded.unflatten(0, (-1, BLOCK)).transpose(1, 2).contiguous()
+        return padded.reshape(-1, BLOCK, padded.shape[1]).transpose(1, 2).contiguous()
 
     def raw(self, indices: Tensor) -> Tensor:
         """Returns uint8 (n, H, W, C) for int64 positions (n,)."""
