@@ -9,7 +9,7 @@ from alenv.episode import Episode
 from alenv.errors import InvalidState
 from alenv.recipe import Protocol, Recipe
 
-VERSION = 1
+VERSION = 2
 UNREADABLE = (
     LookupError,
     TypeError,
@@ -20,10 +20,10 @@ UNREADABLE = (
 
 
 def fingerprint(recipe: Recipe, protocol: Protocol, checksum: str) -> dict[str, Any]:
-    """Returns what a state depends on, as JSON-like values: recipe, protocol and the checksum of the data."""
+    """Returns what a state depends on, as loadable values: recipe, protocol and the checksum of the data."""
     return {
-        "recipe": _plain(dataclasses.asdict(recipe)),
-        "protocol": _plain(dataclasses.asdict(protocol)),
+        "recipe": dataclasses.asdict(recipe),
+        "protocol": dataclasses.asdict(protocol),
         "dataset": checksum,
     }
 
@@ -55,10 +55,3 @@ def check(saved: Any, recipe: Recipe, protocol: Protocol, checksum: str) -> Epis
         return Episode.from_state(saved["episode"])
     except UNREADABLE as error:
         raise InvalidState(f"The episode of the state cannot be read ({error!r}).") from error
-
-
-def _plain(value: Any) -> Any:
-    """Turns tuples into lists, as a file would."""
-    if isinstance(value, dict):
-        return {name: _plain(each) for name, each in value.items()}
-    return [_plain(each) for each in value] if isinstance(value, (tuple, list)) else value
