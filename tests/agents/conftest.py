@@ -91,6 +91,11 @@ def planted_fixture():
     return planted
 
 
+@pytest.fixture(name="bound")
+def bound_fixture():
+    return bound
+
+
 @pytest.fixture
 def query():
     """Resets an agent on a view and returns its query."""

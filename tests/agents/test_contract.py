@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import sys
 
 import gymnasium as gym
 import numpy as np
@@ -38,6 +39,11 @@ def test_the_issue_s_agents_exist():
     assert set(agents.names()) == {
         "random", "least_confidence", "margin", "entropy", "coreset", "badge", "kmeans", "ll4al"
     }  # fmt: skip
+
+
+def test_every_agent_s_class_can_be_imported(agent):
+    kind = type(agent)
+    assert getattr(sys.modules[kind.__module__], kind.__name__) is kind
 
 
 def test_distinct_unlabeled_indices(agent, planted, query):

@@ -73,10 +73,20 @@ def test_ll4al_takes_the_highest_predicted_loss(planted, query):
     assert query(agents.make("ll4al"), view).tolist() == expected.tolist()
 
 
-def test_ll4al_says_at_reset_what_is_missing(planted, query):
+def test_ll4al_says_at_reset_what_is_missing(planted, bound):
     for name in ("ll4al", "coreset+ll4al", "ll4al+margin"):
         with pytest.raises(MissingHead, match=r'gym\.make\("ALFake-v0", joint="loss_prediction"\)'):
-            query(agents.make(name), planted(predicted_loss=None))
+            agents.make(name).reset(bound(planted(predicted_loss=None)), seed=0)
+
+
+def test_a_composition_needs_what_its_parts_need():
+    assert agents.make("coreset+margin").needs == ()
+    assert agents.make("coreset+ll4al").needs == agents.make("ll4al+coreset").needs == ("predicted_loss",)
+    assert agents.make("ll4al+ll4al").needs == ("predicted_loss",)
+    for parts in ([False, False], [False, True], [True, False]):
+        by, then = agents.make("coreset"), agents.make("margin")
+        by.needs_validation, then.needs_validation = parts
+        assert agents.Subset(by, then).needs_validation == any(parts)
 
 
 def test_best_orders_ties_at_random_and_nan_last():
