@@ -43,6 +43,14 @@ def test_what_cannot_be_read_is_refused(text):
         parse(text)
 
 
+def test_what_an_agent_must_define_and_what_it_may():
+    with pytest.raises(NotImplementedError):
+        agents.Agent().act(None)
+    with pytest.raises(NotImplementedError):
+        agents.Strategy().pick(None, None, 1, None)
+    assert agents.Agent().get_state() == {}
+
+
 def test_an_agent_is_text():
     with pytest.raises(UnknownName, match="None was given as an agent"):
         agents.make(None)

@@ -150,6 +150,7 @@ def test_a_query_space_samples_distinct_indices() -> None:
     one, two = Query(50, 5, seed=1), Query(50, 5, seed=1)
     np.testing.assert_array_equal(one.sample(), two.sample())
     assert gym.vector.utils.batch_space(one, 3).shape == (3, 5)
+    assert repr(one) == "Query(50, 5)"
 
 
 # ---- heads ----

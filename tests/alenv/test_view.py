@@ -229,6 +229,7 @@ def test_what_the_view_hands_out_cannot_change_the_environment() -> None:
     assert all(torch.equal(before["episode"][k], after["episode"][k]) for k in ("labeled", "labels"))
     assert view.labels().any()
     assert view.validation.labels().any()
+    assert torch.equal(view.validation.labels([5, 0]), view.validation.labels()[[5, 0]])
     assert view.features([3]).any()
     assert view.logits([1]).any()
 
