@@ -644,11 +644,11 @@ def test_a_broken_state_is_refused_and_changes_nothing(name: str, fresh: bool) -
         env.reset(seed=0)
         before = env.get_state()  # type: ignore[attr-defined]
         stream = env.np_random.bit_generator.state
-    inner = next(iter(state["learner"]))
     broken = [{k: v for k, v in state.items() if k != part} for part in state if part != "version"]
     broken += [{**state, part: 5} for part in state if part != "version"]
     broken += [{**state, "episode": {}}, {**state, "learner": {}}, {**state, "environment": {"recipe": 3}}]
-    broken += [{**state, "learner": {**state["learner"], inner: "x"}}]
+    inner = [part for part in state["learner"] if part != "objective"]  # this objective keeps nothing
+    broken += [{**state, "learner": {**state["learner"], part: "x"}} for part in inner]
     for each in broken:
         with pytest.raises(errors.InvalidState):
             env.reset(seed=3, options={"state": each})
@@ -661,6 +661,25 @@ def test_a_broken_state_is_refused_and_changes_nothing(name: str, fresh: bool) -
         env.view.labels()  # type: ignore[attr-defined]
     env.reset(options={"state": state})
     assert_equal(env.get_state(), state)  # type: ignore[attr-defined]
+
+
+def test_an_interrupted_restore_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    env = make("ALDigitsRidge-v0").unwrapped
+    env.reset(seed=5)
+    other = env.get_state()  # type: ignore[attr-defined]
+    env.reset(seed=0)
+    before = env.get_state()  # type: ignore[attr-defined]
+    learner, restore = env._learner, env._learner.set_state  # type: ignore[attr-defined]
+
+    def interrupted(state: dict[str, Any]) -> None:
+        restore(state)
+        monkeypatch.setattr(learner, "set_state", restore)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(learner, "set_state", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        env.reset(seed=3, options={"state": other})
+    assert_equal(env.get_state(), before)  # type: ignore[attr-defined]
 
 
 def test_a_state_shares_no_memory_with_the_environment() -> None:
