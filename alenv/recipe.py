@@ -113,6 +113,7 @@ class Recipe:
         augment: Whether training images are augmented at all.
         flip: Horizontal flips with probability one half.
         crop_padding: Zero pixels added on each side before a random crop back to size.
+        trivial_augment: One random operation of random strength on each image (TrivialAugment).
         cutout: Side of a random square set to the mean color; 0 for none.
         label_smoothing: Share of the target spread over all classes, in [0, 1).
         joint: Objective trained beside the classification loss, one of ``alenv.objectives()``; None for none.
@@ -153,6 +154,7 @@ class Recipe:
     augment: bool = _flag(True)
     flip: bool = _flag(True)
     crop_padding: int = _integer(4, 0)
+    trivial_augment: bool = _flag(False)
     cutout: int = _integer(0, 0)
     label_smoothing: float = _real(0.0, most=0.95)
     joint: str | None = _text_or_none()

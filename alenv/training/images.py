@@ -1,4 +1,4 @@
-"""A set of images on the device, and the batched crop, flip and cutout that training applies to it."""
+"""A set of images on the device, and the random changes that training applies to a batch of it."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torchvision.transforms import v2
 
 from alenv.recipe import Recipe
 
@@ -38,33 +39,36 @@ def resident(images: np.ndarray, key: str, device: str) -> Tensor:
 
 @dataclass(frozen=True)
 class Augmentation:
-    """Random crop, flip and cutout of uint8 batches, as index arithmetic.
+    """Random crop, flip and cutout of uint8 batches, as index arithmetic; TrivialAugment, image by image.
 
     Attributes:
         flip: Horizontal flip with probability one half.
         crop_padding: Zero pixels on each side before the random crop back to size.
+        trivial: One random operation (geometry or color) of random strength on each image, after the crop.
         cutout: Side of a random square that is filled with the mean color; 0 for none.
 
-    Source: the paper, section 3 (flip, crop after zero padding by 4); DeVries and Taylor 2017 for cutout.
+    Source: the paper, section 3 (flip, crop after zero padding by 4); Mueller and Hutter 2021 for
+    TrivialAugment, with torchvision's wide set of operations; DeVries and Taylor 2017 for cutout.
     """
 
     flip: bool
     crop_padding: int
+    trivial: bool
     cutout: int
 
     @classmethod
     def of(cls, recipe: Recipe) -> Augmentation:
         """Reads the augmentation of a recipe; ``augment=False`` switches all of it off."""
         if not recipe.augment:
-            return cls(False, 0, 0)
-        return cls(recipe.flip, recipe.crop_padding, recipe.cutout)
+            return cls(False, 0, False, 0)
+        return cls(recipe.flip, recipe.crop_padding, recipe.trivial_augment, recipe.cutout)
 
     def __call__(self, images: Tensor, fill: Tensor, generator: torch.Generator) -> Tensor:
         """Augments a batch.
 
         Args:
             images: uint8 (n, H, W, C).
-            fill: uint8 (C,), the color inside the cutout square.
+            fill: uint8 (C,), the color inside the cutout square and beside a turned or shifted image.
             generator: CPU generator; it advances by the same amount whatever is switched on.
 
         Returns:
@@ -75,6 +79,8 @@ class Augmentation:
         draw = torch.rand(n, 5, generator=generator).to(images.device)
         if self.flip or self.crop_padding:
             images = self._crop_and_flip(images, draw, height, width)
+        if self.trivial:
+            images = _trivial_augment(images, draw, fill)
         if self.cutout:
             images = self._cut(images, draw, fill, height, width)
         return images
@@ -102,6 +108,15 @@ class Augmentation:
         inside_columns = (columns >= left) & (columns < left + self.cutout)
         square = inside_rows[:, :, None] & inside_columns[:, None, :]
         return torch.where(square[..., None], fill, images)
+
+
+def _trivial_augment(images: Tensor, draw: Tensor, fill: Tensor) -> Tensor:
+    # torchvision draws from torch's global generator, which is seeded from our draw and then put back.
+    first, second = (draw[0, :2].double() * 2**24).long().tolist()
+    augment = v2.TrivialAugmentWide(fill=fill.tolist())
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(first << 24 | second)
+        return torch.stack([augment(image.permute(2, 0, 1)).permute(1, 2, 0) for image in images])
 
 
 class ImageSet:

@@ -224,7 +224,7 @@ def test_every_crop_and_flip_is_a_shift_of_the_padded_image() -> None:
         for top in range(5)
         for left in range(5)
     }
-    drawn = Augmentation(True, 2, 0)(
+    drawn = Augmentation(True, 2, False, 0)(
         image.expand(4000, -1, -1, -1), torch.zeros(1, dtype=torch.uint8), generator
     )
     seen: dict[Any, int] = {}
@@ -239,7 +239,7 @@ def test_every_crop_and_flip_is_a_shift_of_the_padded_image() -> None:
 def test_cutout_covers_a_square_with_the_mean_color() -> None:
     generator = torch.Generator().manual_seed(0)
     blank = torch.full((500, 8, 8, 2), 200, dtype=torch.uint8)
-    cut = Augmentation(False, 0, 4)(blank, torch.tensor([9, 7], dtype=torch.uint8), generator)
+    cut = Augmentation(False, 0, False, 4)(blank, torch.tensor([9, 7], dtype=torch.uint8), generator)
     covered = (cut != blank).all(-1)
     assert torch.equal(cut[covered], torch.tensor([9, 7], dtype=torch.uint8).expand(int(covered.sum()), 2))
     areas = covered.sum((1, 2))
@@ -250,6 +250,31 @@ def test_cutout_covers_a_square_with_the_mean_color() -> None:
     assert torch.equal(
         Augmentation.of(Recipe(augment=False, cutout=4))(blank, blank[0, 0, 0], generator), blank
     )
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_trivial_augment_changes_each_image_in_its_own_way(channels: int) -> None:
+    picture = np.random.default_rng(0).integers(0, 256, (16, 16, channels), dtype=np.uint8)
+    images = torch.from_numpy(picture).expand(300, -1, -1, -1)
+    fill = torch.full((channels,), 100, dtype=torch.uint8)
+    augment = Augmentation.of(Recipe(flip=False, crop_padding=0, trivial_augment=True))
+    torch.manual_seed(5)
+    expected_next = torch.rand(1)
+    torch.manual_seed(5)
+    first = augment(images, fill, torch.Generator().manual_seed(1))
+    assert torch.equal(torch.rand(1), expected_next)  # the caller's global stream is where it was
+    assert (first.shape, first.dtype) == (images.shape, torch.uint8)
+    assert torch.equal(augment(images, fill, torch.Generator().manual_seed(1)), first)
+    assert not torch.equal(augment(images, fill, torch.Generator().manual_seed(2)), first)
+    kinds = {one.numpy().tobytes() for one in first}
+    assert len(kinds) > 50  # operations and strengths are drawn image by image
+    assert picture.tobytes() in kinds  # one of the operations changes nothing
+    blank = torch.full((300, 16, 16, channels), 7, dtype=torch.uint8)
+    turned = augment(blank, fill, torch.Generator().manual_seed(3))
+    corners = turned[:, 0, 0]
+    assert (corners == fill).all(1).any()  # what a shift uncovers has the mean color
+    off = Augmentation.of(Recipe(augment=False, trivial_augment=True))
+    assert torch.equal(off(images, fill, torch.Generator().manual_seed(1)), images)
 
 
 def test_normalization_is_per_channel() -> None:
