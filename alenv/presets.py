@@ -141,7 +141,7 @@ RECIPES: dict[str, Preset] = {
             "schedule": "onecycle",
             "warmup": 0.25,
             "label_smoothing": 0.1,
-            "cutout": 12,
+            "trivial_augment": True,
             "start": "cold",
         },
     ),

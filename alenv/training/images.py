@@ -11,7 +11,6 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torchvision.transforms import v2
 
 from alenv.recipe import Recipe
 
@@ -69,7 +68,8 @@ class Augmentation:
         Args:
             images: uint8 (n, H, W, C).
             fill: uint8 (C,), the color inside the cutout square and beside a turned or shifted image.
-            generator: CPU generator; it advances by the same amount whatever is switched on.
+            generator: CPU generator; it advances by the same amount whatever is switched on, and with TrivialAugment
+                by one number more.
 
         Returns:
             A uint8 batch of the same shape.
@@ -80,7 +80,7 @@ class Augmentation:
         if self.flip or self.crop_padding:
             images = self._crop_and_flip(images, draw, height, width)
         if self.trivial:
-            images = _trivial_augment(images, draw, fill)
+            images = _trivial_augment(images, fill, generator)
         if self.cutout:
             images = self._cut(images, draw, fill, height, width)
         return images
@@ -110,12 +110,13 @@ class Augmentation:
         return torch.where(square[..., None], fill, images)
 
 
-def _trivial_augment(images: Tensor, draw: Tensor, fill: Tensor) -> Tensor:
-    # torchvision draws from torch's global generator, which is seeded from our draw and then put back.
-    first, second = (draw[0, :2].double() * 2**24).long().tolist()
+def _trivial_augment(images: Tensor, fill: Tensor, generator: torch.Generator) -> Tensor:
+    from torchvision.transforms import v2  # noqa: PLC0415  (a second or more, only where it is used)
+
     augment = v2.TrivialAugmentWide(fill=fill.tolist())
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(first << 24 | second)
+    seed = int(torch.randint(2**62, (1,), generator=generator))
+    with torch.random.fork_rng(devices=[]):  # torchvision draws from torch's global generator
+        torch.default_generator.manual_seed(seed)
         return torch.stack([augment(image.permute(2, 0, 1)).permute(1, 2, 0) for image in images])
 
 
