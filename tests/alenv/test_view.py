@@ -12,6 +12,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from alenv import data, errors
 from alenv.observation import stats
@@ -206,6 +207,18 @@ def test_the_advice_of_an_image_folder_names_its_root(image_folder: Path) -> Non
     env.close()
     with pytest.raises(errors.InvalidProtocol):  # a folder of 60 is too small for the defaults, nothing else
         assert_the_advice_works(caught.value)
+
+
+def test_the_file_of_each_pool_image_is_known(image_folder: Path) -> None:
+    settings = {**QUICK, "backbone": "convnet", "image_size": 12}
+    env = gym.make("ALImageFolder-v0", root=str(image_folder), **settings).unwrapped
+    env.reset(seed=0)
+    raw = env.view.images(raw=True)  # type: ignore[attr-defined]
+    assert len(env.paths) == len(raw)  # type: ignore[attr-defined]
+    for path, image in zip(env.paths, raw, strict=True):  # type: ignore[attr-defined]
+        with Image.open(path) as picture:
+            np.testing.assert_array_equal(image.permute(1, 2, 0), np.asarray(picture.convert("RGB")))
+    assert gym.make("ALDigits-v0").unwrapped.paths is None  # type: ignore[attr-defined]
 
 
 def test_what_the_view_hands_out_cannot_change_the_environment() -> None:
