@@ -16,7 +16,6 @@ from alenv import data, observation, pool, queries, rewards, runtime, state
 from alenv.episode import Episode
 from alenv.errors import (
     EpisodeOver,
-    InvalidProtocol,
     InvalidQuery,
     InvalidState,
     NotReset,
@@ -129,12 +128,7 @@ class ActiveLearningEnv(gym.Env[Any, Any]):
             observe=self._observe,
         )
         room = len(self.rows) - self.protocol.initial_size
-        self._candidates = options.candidates or max(1, min(10 * self.protocol.query_size, room))
-        if self._candidates > max(1, room):
-            raise InvalidProtocol(
-                f"candidates={self._candidates} was given, but only {room} unlabeled images follow the initial "
-                f"set; use at most {room}."
-            )
+        self._candidates = queries.candidate_count(options.candidates, self.protocol.query_size, room)
         self.options = dataclasses.replace(options, candidates=self._candidates)
         self.action_space = Query(len(self.rows), self.protocol.query_size)
         self.observation_space = observation.space(

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alenv.episode import Episode
-from alenv.errors import InvalidQuery
+from alenv.errors import InvalidProtocol, InvalidQuery
 from alenv.seeding import Purpose, numpy_stream
 
 Indices = NDArray[np.int64]
@@ -76,6 +76,26 @@ def legalize(query: Indices, episode: Episode, pool_size: int, refuse: bool) -> 
     random = numpy_stream(episode.key, Purpose.REPLACEMENT, episode.cycle)
     query[wrong] = random.choice(np.flatnonzero(~taken), wrong.sum(), replace=False)
     return query, int(wrong.sum())
+
+
+def candidate_count(given: int | None, query_size: int, room: int) -> int:
+    """Returns K, the number of candidates.
+
+    Args:
+        given: What the user asked for; None = ten queries, or what the pool has.
+        query_size: B.
+        room: Images that are unlabeled after the initial set.
+
+    Raises:
+        InvalidProtocol: More were asked for than there are.
+    """
+    count = given or max(1, min(10 * query_size, room))
+    if count > max(1, room):
+        raise InvalidProtocol(
+            f"candidates={count} was given, but only {room} unlabeled images follow the initial "
+            f"set; use at most {room}."
+        )
+    return count
 
 
 def draw_candidates(episode: Episode, pool_size: int, count: int) -> Indices:
