@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from alenv.nets import convnet, densenet, lenet, resnet, vgg
+from alenv.nets import airbench, convnet, densenet, lenet, resnet, vgg
 from alenv.nets.classifier import BatchNorm, Classifier, Dropout, Outputs
 from alenv.nets.initialization import initialize
 from alenv.nets.registry import build, check, names
 
 __all__ = ["BatchNorm", "Classifier", "Dropout", "Outputs", "build", "check", "initialize", "names"]
 
-_FAMILIES = (convnet, densenet, lenet, resnet, vgg)  # imported so that they register
+_FAMILIES = (airbench, convnet, densenet, lenet, resnet, vgg)  # imported so that they register

@@ -141,6 +141,11 @@ def global_average(maps: Tensor) -> Tensor:
     return maps.to(torch.promote_types(maps.dtype, torch.float32)).mean((2, 3))
 
 
+def halve(maps: Tensor) -> Tensor:
+    """Max-pools maps (n, c, h, w) 2x2; skipped once they are one pixel high or wide, so that 8x8 images pass."""
+    return F.max_pool2d(maps, 2) if min(maps.shape[2:]) > 1 else maps
+
+
 def conv3x3(inputs: int, outputs: int, stride: int = 1) -> nn.Conv2d:
     """A 3x3 convolution that keeps the size at stride 1; without bias, since BatchNorm follows."""
     return nn.Conv2d(inputs, outputs, 3, stride, padding=1, bias=False)

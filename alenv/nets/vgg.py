@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from alenv.nets.classifier import BatchNorm, Classifier, conv3x3, global_average
+from alenv.nets.classifier import BatchNorm, Classifier, conv3x3, global_average, halve
 from alenv.nets.registry import Shape, register
 
 MULTIPLES = (1, 2, 4, 8, 8)  # channels of the five stages, in widths
@@ -40,9 +39,7 @@ class VGG(Classifier):
         x = images
         maps = []
         for stage in self.stages:
-            x = stage(x)
-            if min(x.shape[2:]) > 1:
-                x = F.max_pool2d(x, 2)
+            x = halve(stage(x))
             maps.append(x)
         return global_average(x), maps[-TAPS:]
 

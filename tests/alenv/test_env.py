@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from stable_baselines3.common.env_checker import check_env as sb3_check_env
 
 import alenv
-from alenv import errors, pool, presets
+from alenv import errors, pool
 
 QUICK: dict[str, Any] = {"epochs": 1, "width": 8, "initial_size": 10, "query_size": 5, "budget": 15}
 RIDGE: dict[str, Any] = {"initial_size": 10, "query_size": 5, "budget": 15}
@@ -514,9 +514,6 @@ def test_a_setting_replaces_the_defaults_that_belong_to_it() -> None:
     make(optimizer="adam").reset(seed=0)  # whose default recipe has Nesterov momentum
     assert not make(momentum=0.0).unwrapped.recipe.nesterov  # type: ignore[attr-defined]
     assert make(momentum=0.5).unwrapped.recipe.nesterov  # type: ignore[attr-defined]
-    fast = presets.resolve("fashion_mnist", "fast", {"backbone": "lenet"})
-    assert fast.recipe.width is None
-    assert presets.resolve("fashion_mnist", "fast", {}).recipe.width == 32
 
 
 def test_numbers_of_numpy_are_numbers(tmp_path: Path) -> None:

@@ -42,6 +42,7 @@ def narrow(name: str) -> dict[str, int]:
         ("densenet201", 18_104_330),
         ("lenet", 62_006),
         ("convnet", 94_762),
+        ("airbench", 1_972_802),
     ],
 )
 def test_published_sizes(name, parameters):
@@ -49,11 +50,20 @@ def test_published_sizes(name, parameters):
 
 
 def test_every_backbone_has_a_published_size():
-    assert nets.names() == ("convnet", "densenet121", "densenet201", "lenet", "resnet18", "vgg11", "vgg16")
+    assert nets.names() == (
+        "airbench",
+        "convnet",
+        "densenet121",
+        "densenet201",
+        "lenet",
+        "resnet18",
+        "vgg11",
+        "vgg16",
+    )
 
 
 @pytest.mark.parametrize("size", [8, 28, (9, 17), 64])
-@pytest.mark.parametrize("name", ["convnet", "densenet121", "lenet", "resnet18", "vgg16"])
+@pytest.mark.parametrize("name", ["airbench", "convnet", "densenet121", "lenet", "resnet18", "vgg16"])
 def test_shapes_and_gradients_at_every_size(name, size):
     model = make(name, size=size, channels=1, num_classes=3, **narrow(name))
     height, width = (size, size) if isinstance(size, int) else size
@@ -73,12 +83,29 @@ def test_stage_sizes_of_resnet18_at_32():
     assert [tuple(tap.shape[1:]) for tap in taps] == [(4, 32, 32), (8, 16, 16), (16, 8, 8), (32, 4, 4)]
 
 
+def test_airbench_is_three_halved_blocks_on_a_stem_and_their_maximum():
+    model = make("airbench", size=32, width=4).eval()
+    images = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(1))
+    out = model.outputs(images)
+    assert [tuple(tap.shape[1:]) for tap in out.feature_maps] == [(4, 15, 15), (16, 7, 7), (16, 3, 3)]
+    assert torch.equal(out.features, out.feature_maps[-1].flatten(2).max(2).values)
+
+    def block(x, layer):
+        x = layer.norm1(nn.functional.max_pool2d(layer.conv1(x), 2))
+        return nn.functional.gelu(layer.norm2(layer.conv2(nn.functional.gelu(x))))
+
+    x = nn.functional.gelu(model.stem(images))
+    for layer, tap in zip(model.stages, out.feature_maps, strict=True):
+        x = block(x, layer)
+        assert torch.equal(x, tap)
+
+
 def test_vgg_taps_are_the_last_four_pools_or_their_stand_ins():
     taps = make("vgg16", width=8).outputs(torch.zeros(1, 3, 8, 8)).feature_maps
     assert [tap.shape[-1] for tap in taps] == [2, 1, 1, 1]
 
 
-@pytest.mark.parametrize("name", ["convnet", "densenet121", "lenet", "resnet18", "vgg11"])
+@pytest.mark.parametrize("name", ["airbench", "convnet", "densenet121", "lenet", "resnet18", "vgg11"])
 def test_a_batch_of_one_trains(name):
     model = make(name, **narrow(name))
     model(torch.rand(1, 3, 8, 8)).sum().backward()
@@ -113,7 +140,7 @@ def test_weights_depend_on_the_generator_alone():
     assert not torch.equal(first.head.weight, other.head.weight)
 
 
-@pytest.mark.parametrize("name", ["densenet121", "lenet", "resnet18"])
+@pytest.mark.parametrize("name", ["airbench", "densenet121", "lenet", "resnet18"])
 def test_initial_weights_follow_torch_defaults(name):
     """Uniform within 1 / sqrt(fan-in) for weight and bias, and every buffer reset."""
     model = make(name)
