@@ -122,7 +122,7 @@ class Recipe:
         embedding_size: Dimensions kept by ``"pixels"`` and ``"patches"``.
         ridge_penalty: L2 penalty of the ridge head, on unit-length embeddings.
         beta: Probabilities of the ridge head are softmax(beta * scores).
-        precision: ``"bf16"``, ``"fp32"`` or ``"auto"`` (bf16 where the device has bf16 matrix units). In
+        precision: ``"bf16"``, ``"fp32"`` or ``"auto"`` (bf16 where the device trains faster in it). In
             fp32, CUDA convolutions use TF32 unless torch is told otherwise.
 
     Source: "Best Practices in Pool-based Active Learning for Image Classification", section 3.

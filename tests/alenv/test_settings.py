@@ -276,6 +276,33 @@ def test_devices_and_threads(monkeypatch: pytest.MonkeyPatch) -> None:
         assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == torch.bfloat16
 
 
+@pytest.mark.parametrize(
+    ("maker", "tiles", "products", "precision"),
+    [
+        ("GenuineIntel", True, True, "bf16"),
+        ("GenuineIntel", False, True, "fp32"),  # bf16 products alone are slower there
+        ("AuthenticAMD", False, True, "bf16"),
+        ("AuthenticAMD", False, False, "fp32"),
+        (None, False, True, "fp32"),
+    ],
+)
+def test_bf16_where_the_processor_is_faster_in_it(
+    maker: str | None,
+    tiles: bool,
+    products: bool,
+    precision: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    facts = tmp_path / "cpuinfo"
+    if maker:
+        facts.write_text(f"vendor_id\t: {maker}\n")
+    monkeypatch.setattr(runtime, "CPU_FACTS", facts)
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: tiles, raising=False)
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: products, raising=False)
+    assert runtime.resolve("cpu", "auto", 1).precision == precision
+
+
 def test_a_forked_worker_refuses_cuda_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runtime, "_forked", True)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
