@@ -120,4 +120,4 @@ def stats(view: View, probabilities: Tensor, cycles: int, total: int) -> Float32
 
 def _bounded(values: Tensor, most: float, least: float) -> Float32:
     # A diverged classifier gives NaN; an observation stays inside its space all the same.
-    return values.nan_to_num(0.0).clamp_(least, most).float().cpu().numpy()
+    return values.nan_to_num(0.0).clamp(least, most).cpu().numpy().astype(np.float32)
