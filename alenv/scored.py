@@ -170,6 +170,8 @@ class ScoredImages:
 
     def features(self, indices: IndicesLike | None = None) -> Tensor:
         """Returns raw penultimate features, float32 (n, D); the embedding for a linear head."""
+        if self._recipe.head == "ridge":
+            return self.embedding(indices)
         return self._infer("features", indices)
 
     def logits(self, indices: IndicesLike | None = None) -> Tensor:
@@ -242,4 +244,4 @@ class ScoredImages:
         """
         if self._images.embedding is None:
             raise self._missing("embedding", 'embedding="patches"')
-        return self._images.embedding[self._tensor(indices)]
+        return self._images.embedding.index_select(0, self._tensor(indices))

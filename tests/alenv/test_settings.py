@@ -196,7 +196,9 @@ def test_ridge_features_and_probabilities() -> None:
     env = gym.make("ALDigitsRidge-v0").unwrapped
     env.reset(seed=0)
     view = env.view  # type: ignore[attr-defined]
+    before = env.costs["inferred_images"]  # type: ignore[attr-defined]
     assert torch.equal(view.features(), view.embedding())
+    assert env.costs["inferred_images"] == before  # type: ignore[attr-defined]  # they stand there already
     torch.testing.assert_close(view.features().norm(dim=1), torch.ones(len(view)))
     torch.testing.assert_close(view.probabilities(), view.logits().softmax(1))
 
