@@ -115,6 +115,8 @@ class Recipe:
         crop_padding: Zero pixels added on each side before a random crop back to size.
         trivial_augment: One random operation of random strength on each image (TrivialAugment).
         cutout: Side of a random square set to the mean color; 0 for none.
+        low_resolution: Share of a cycle's steps, the first ones, that train on images of a smaller side.
+        low_resolution_scale: That side as a share of the full one; never less than 8 pixels.
         label_smoothing: Share of the target spread over all classes, in [0, 1).
         joint: Objective trained beside the classification loss, one of ``alenv.objectives()``; None for none.
         joint_options: The objective's own options, given to ``gym.make`` flat as ``joint_...=``.
@@ -156,6 +158,8 @@ class Recipe:
     crop_padding: int = _integer(4, 0)
     trivial_augment: bool = _flag(False)
     cutout: int = _integer(0, 0)
+    low_resolution: float = _real(0.0, most=0.9)
+    low_resolution_scale: float = _real(0.625, most=1.0, above=True)
     label_smoothing: float = _real(0.0, most=0.95)
     joint: str | None = _text_or_none()
     joint_options: tuple[tuple[str, Any], ...] = _field(

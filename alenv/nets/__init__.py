@@ -5,8 +5,18 @@ from __future__ import annotations
 from alenv.nets import airbench, convnet, densenet, lenet, resnet, vgg
 from alenv.nets.classifier import BatchNorm, Classifier, Dropout, Outputs
 from alenv.nets.initialization import initialize
-from alenv.nets.registry import build, check, names
+from alenv.nets.registry import SMALLEST_IMAGE, build, check, names
 
-__all__ = ["BatchNorm", "Classifier", "Dropout", "Outputs", "build", "check", "initialize", "names"]
+__all__ = [
+    "SMALLEST_IMAGE",
+    "BatchNorm",
+    "Classifier",
+    "Dropout",
+    "Outputs",
+    "build",
+    "check",
+    "initialize",
+    "names",
+]
 
 _FAMILIES = (airbench, convnet, densenet, lenet, resnet, vgg)  # imported so that they register

@@ -22,6 +22,8 @@ class LeNet(Classifier):
     Differs: ReLU, max-pooling and full connections instead of the 1998 forms.
     """
 
+    fixed_size = True
+
     def __init__(self, shape: Shape) -> None:
         super().__init__(shape.num_classes, 84, CHANNELS)
         self.conv1 = nn.Conv2d(shape.channels, CHANNELS[0], 5)

@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from alenv.nets import SMALLEST_IMAGE
 from alenv.recipe import Recipe
 
 INFERENCE_BATCH = 256  # one size for every pass: the last bits of a row depend on the batch it runs in
@@ -185,6 +186,16 @@ class ImageSet:
     def augmented(self, raw: Tensor, augmentation: Augmentation, generator: torch.Generator) -> Tensor:
         """Augments and normalizes uint8 (n, H, W, C) into float32 (n, C, H, W)."""
         return self.normalize(augmentation(raw, self._fill, generator))
+
+
+def shrink(images: Tensor, scale: float) -> Tensor:
+    """Returns images (n, C, H, W) with both sides ``scale`` times as long, but no shorter than a network takes.
+
+    Each new pixel averages what it covers (bilinear with antialiasing).
+    """
+    sides = [min(side, max(round(scale * side), SMALLEST_IMAGE)) for side in images.shape[2:]]
+    smaller = F.interpolate(images, size=sides, mode="bilinear", align_corners=False, antialias=True)
+    return smaller.contiguous(memory_format=torch.channels_last)
 
 
 def in_batches(indices: Tensor, score: Callable[[Tensor], dict[str, Tensor]]) -> dict[str, Tensor]:

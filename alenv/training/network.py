@@ -18,7 +18,7 @@ from alenv.recipe import Recipe
 from alenv.runtime import Runtime
 from alenv.seeding import Purpose, torch_stream
 from alenv.training import objectives
-from alenv.training.images import Augmentation, ImageSet, in_batches
+from alenv.training.images import Augmentation, ImageSet, in_batches, shrink
 from alenv.training.objectives import Objective, Part, Step
 from alenv.training.optimization import learning_rate, make_optimizer
 
@@ -53,6 +53,11 @@ class NetworkLearner:
         self._key = 0
         self.classifier = self._build(torch.Generator().manual_seed(0))
         self.feature_size = self.classifier.feature_size
+        if recipe.low_resolution and self.classifier.fixed_size:
+            raise InvalidRecipe(
+                f"low_resolution={recipe.low_resolution!r} was given for backbone {recipe.backbone!r}, which takes "
+                "images of one size only; use another backbone or low_resolution=0."
+            )
         self._pretrained = (
             load_pretraining(recipe.pretraining, self.classifier) if recipe.pretraining else None
         )
@@ -160,7 +165,9 @@ class NetworkLearner:
         progress: float,
     ) -> Step:
         def augment(raw: Tensor) -> Tensor:
-            return images.augmented(raw, self._augmentation, augmenting)
+            full = images.augmented(raw, self._augmentation, augmenting)
+            early = progress < self.recipe.low_resolution
+            return shrink(full, self.recipe.low_resolution_scale) if early else full
 
         def part(indices: Tensor, labels: Tensor | None) -> Part:
             raw = images.raw(indices)

@@ -17,7 +17,7 @@ from alenv import errors, nets
 from alenv.recipe import Recipe
 from alenv.runtime import Runtime
 from alenv.training import objectives
-from alenv.training.images import Augmentation, ImageSet
+from alenv.training.images import Augmentation, ImageSet, shrink
 from alenv.training.loss_prediction import LossModule, ranking_loss
 from alenv.training.network import NetworkLearner
 from alenv.training.objectives import Batch, Objective, Step, register
@@ -275,6 +275,49 @@ def test_trivial_augment_changes_each_image_in_its_own_way(channels: int) -> Non
     assert (corners == fill).all(1).any()  # what a shift uncovers has the mean color
     off = Augmentation.of(Recipe(augment=False, trivial_augment=True))
     assert torch.equal(off(images, fill, torch.Generator().manual_seed(1)), images)
+
+
+def test_a_share_of_the_steps_trains_on_smaller_images() -> None:
+    made = NetworkLearner(
+        Recipe(**{**QUICK, "epochs": 2, "low_resolution": 0.5, "low_resolution_scale": 0.75}),
+        (1, 16, 12),
+        4,
+        Runtime("cpu", "fp32", 1),
+    )
+    made.begin(0)
+    sizes: list[tuple[int, int, bool]] = []
+    trunk = made.classifier.trunk
+    made.classifier.trunk = (
+        lambda batch: (  # type: ignore[method-assign]
+            sizes.append((*batch.shape[2:], made.classifier.training)),
+            trunk(batch),
+        )[1]
+    )
+    pixels = np.random.default_rng(0).integers(0, 256, (24, 16, 12, 1)).astype(np.uint8)
+    pool = ImageSet(torch.from_numpy(pixels), np.arange(24), (0.5,), (0.25,))
+    made.fit(pool, np.arange(24), labels(24), 0)
+    made.infer(pool, torch.arange(24))
+    assert sizes == [(12, 9, True)] * 3 + [(16, 12, True)] * 3 + [(16, 12, False)]
+
+
+def test_smaller_images_are_averages_of_what_they_cover() -> None:
+    random = torch.rand(3, 2, 32, 16, generator=torch.Generator().manual_seed(0))
+    half = shrink(random, 0.5)
+    assert half.shape == (3, 2, 16, 8)
+    assert half.is_contiguous(memory_format=torch.channels_last)
+    torch.testing.assert_close(half.mean((2, 3)), random.mean((2, 3)), atol=0.02, rtol=0)
+    # antialiased: a fine checkerboard becomes grey instead of one of its colors
+    board = (torch.arange(32)[:, None] + torch.arange(32) & 1).float().expand(1, 1, 32, 32)
+    assert (shrink(board, 0.5)[..., 2:-2, 2:-2] - 0.5).abs().max() < 1e-6
+    assert shrink(random, 0.1).shape == (3, 2, 8, 8)  # no network takes less
+    assert torch.equal(shrink(random, 1.0), random)
+    assert shrink(torch.zeros(1, 1, 8, 8), 0.5).shape == (1, 1, 8, 8)
+
+
+def test_a_backbone_of_one_image_size_has_no_low_resolution() -> None:
+    with pytest.raises(errors.InvalidRecipe, match="lenet"):
+        gym.make("ALDigits-v0", backbone="lenet", low_resolution=0.5)
+    gym.make("ALDigits-v0", backbone="lenet")
 
 
 def test_normalization_is_per_channel() -> None:
