@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from alenv import errors, nets
+from alenv import errors, nets, presets
 from alenv.recipe import Recipe
 from alenv.runtime import Runtime
 from alenv.training import objectives
@@ -318,6 +318,8 @@ def test_a_backbone_of_one_image_size_has_no_low_resolution() -> None:
     with pytest.raises(errors.InvalidRecipe, match="lenet"):
         gym.make("ALDigits-v0", backbone="lenet", low_resolution=0.5)
     gym.make("ALDigits-v0", backbone="lenet")
+    fast = {name: presets.resolve("cifar10", "fast", {"backbone": name}).recipe for name in ("lenet", "vgg11")}
+    assert (fast["lenet"].low_resolution, fast["vgg11"].low_resolution) == (0.0, 0.7)
 
 
 def test_normalization_is_per_channel() -> None:
