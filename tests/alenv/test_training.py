@@ -318,7 +318,9 @@ def test_a_backbone_of_one_image_size_has_no_low_resolution() -> None:
     with pytest.raises(errors.InvalidRecipe, match="lenet"):
         gym.make("ALDigits-v0", backbone="lenet", low_resolution=0.5)
     gym.make("ALDigits-v0", backbone="lenet")
-    fast = {name: presets.resolve("cifar10", "fast", {"backbone": name}).recipe for name in ("lenet", "vgg11")}
+    fast = {
+        name: presets.resolve("cifar10", "fast", {"backbone": name}).recipe for name in ("lenet", "vgg11")
+    }
     assert (fast["lenet"].low_resolution, fast["vgg11"].low_resolution) == (0.0, 0.7)
 
 
