@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from alenv.errors import AlenvError
-from scenarios.cli.options import playing, seeds_of, settings_of
+from scenarios.cli.options import playing, seeds_of, settings_of, with_settings
 from scenarios.cli.playing import play
 from scenarios.comparison import Comparison, prepare
 from scenarios.run_folder import slug
@@ -18,7 +18,7 @@ from scenarios.scenario import Arm, View
 @click.argument("env", metavar="ENV")
 @click.option("--agents", "spelled", required=True, help="Agents, separated by commas.")
 @click.option("--seeds", default="5", show_default=True, help="How many, or a range such as 3:8.")
-@click.option("--set", "pairs", multiple=True, metavar="NAME=VALUE", help="A setting of the environment.")
+@with_settings
 @click.option(
     "--reference", help="The agent that differences are taken to.  [default: random, else the first]"
 )
@@ -29,6 +29,7 @@ def compare(
     spelled: str,
     seeds: str,
     pairs: tuple[str, ...],
+    more: tuple[str, ...],
     reference: str | None,
     jobs: int,
     out: Path | None,
@@ -49,6 +50,7 @@ def compare(
         raise AlenvError(
             f"--reference {reference} is not among the agents; choose one of {', '.join(labels)}."
         )
+    pairs = (*pairs, *more)
     settings = settings_of(pairs)
     arms = prepare([Arm(label, env, label, settings) for label in labels])
     name = slug("-".join([env.rsplit(":", maxsplit=1)[-1], *sorted(pairs)]))

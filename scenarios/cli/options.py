@@ -48,6 +48,14 @@ def settings_of(pairs: Iterable[str]) -> dict[str, Any]:
     return found
 
 
+def with_settings(command: Command) -> Command:
+    """Adds ``--set NAME=VALUE``, which may be repeated or followed by more pairs, as ``pairs`` and ``more``."""
+    option = click.option(
+        "--set", "pairs", multiple=True, metavar="NAME=VALUE ...", help="Settings of the environment."
+    )
+    return option(click.argument("more", nargs=-1, metavar="")(command))
+
+
 def seeds_of(text: str) -> tuple[int, ...]:
     """Reads seeds: ``"5"`` is 0 to 4, ``"3:8"`` is 3 to 7.
 

@@ -296,6 +296,18 @@ def test_the_default_folder_is_readable() -> None:
     assert Path("runs/fakeal-v0-lr=0.2/curve.png").exists()
 
 
+def test_one_set_takes_several_settings(tmp_path: Path) -> None:
+    base = ("compare", FAKE, "--agents", "random", "--seeds", "1", "--out", str(tmp_path / "o"))
+    assert run(*base, "--set", "lr=0.2", "budget=4")[0] == 0
+    assert "begun with lr=0.2, not lr=0.3" in error(*base, "--set", "lr=0.3", "--set", "budget=4")
+    assert "begun with budget=4, not budget=2" in error(*base, "--set", "lr=0.2", "budget=2")
+    assert "given twice" in error(*base, "--set", "lr=0.2", "lr=0.3")
+    assert "write NAME=VALUE" in error(*base, "--set", "lr=0.2", "margin")
+    said = error("bench", "env", "ALDigitsRidge-v0", "--set", "query_size=5", "budget=7")
+    assert "budget=7" in said
+    assert "query_size=5" in said
+
+
 def test_failed_runs_are_listed_and_do_not_stop_the_others(tmp_path: Path) -> None:
     arguments = ("compare", FAKE, "--agents", "random", "--out", str(tmp_path / "o"), "--seeds", "2")
     code, _, err = run(*arguments, "--set", "fail_at=2")
