@@ -94,7 +94,7 @@ def some_images(count: int = 12, seed: int = 0) -> tuple[np.ndarray, np.ndarray]
     return generator.integers(0, 256, (count, 5, 4, 3), dtype=np.uint8), np.arange(count) % 2
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     images=hnp.arrays(np.uint8, st.tuples(*(st.integers(1, 6),) * 3, st.sampled_from([1, 3]))),
     ordered=st.booleans(),

@@ -175,7 +175,7 @@ def test_resetting_without_a_seed_starts_another_episode() -> None:
 # ---- queries ----
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_labeled_and_unlabeled_always_partition_the_pool(data: st.DataObject) -> None:
     env = make("ALDigitsRidge-v0", observe="progress", initial_size=0, query_size=7, budget=28)

@@ -132,7 +132,7 @@ def test_broken_rows_are_chosen_at_most_once(broken):
     assert len(found.unique()) == 20
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 2)), min_size=1, max_size=50), st.data())
 def test_choices_are_distinct_even_among_duplicates(rows, data):
     x = torch.tensor(rows, dtype=torch.float32)

@@ -69,7 +69,7 @@ def test_interquartile_mean(count: int) -> None:
 @given(
     st.lists(st.integers(0, 5), min_size=1, max_size=8), st.lists(st.integers(0, 5), min_size=1, max_size=8)
 )
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_probability_of_improvement_counts_pairs(mine: list[int], theirs: list[int]) -> None:
     wins = sum((x > y) + 0.5 * (x == y) for x, y in itertools.product(mine, theirs))
     found = stats.probability_of_improvement(np.array(mine, float), np.array(theirs, float))
