@@ -94,10 +94,9 @@ class Recipe:
         backbone: Network family, one of ``alenv.nets.names()``.
         width: Channels of the first stage; None keeps the published width.
         dropout: Probability of dropping a penultimate feature, in [0, 1).
-        optimizer: ``"sgd"``, ``"muon"`` (orthogonalized updates of the convolutions), ``"adam"``, ``"adamw"`` or
-            ``"rmsprop"``.
+        optimizer: ``"sgd"``, ``"adam"``, ``"adamw"`` or ``"rmsprop"``.
         lr: Learning rate; the peak for ``"onecycle"``.
-        momentum: Momentum of SGD, RMSProp and, outside the convolutions, Muon; ignored by Adam and AdamW.
+        momentum: Momentum of SGD and RMSProp; ignored by Adam and AdamW.
         nesterov: Nesterov momentum (SGD only).
         weight_decay: L2 penalty (decoupled for AdamW).
         decay: ``"all"`` decays every parameter, ``"weights"`` spares biases and BatchNorm.
@@ -139,7 +138,7 @@ class Recipe:
     backbone: str = _field("resnet18", ("a backbone's name", lambda value: isinstance(value, str)))
     width: int | None = _optional(_integer(1, 1))
     dropout: float = _real(0.0, most=0.95)
-    optimizer: str = _choice("sgd", "sgd", "muon", "adam", "adamw", "rmsprop")
+    optimizer: str = _choice("sgd", "sgd", "adam", "adamw", "rmsprop")
     lr: float = _real(0.1, above=True)
     momentum: float = _real(0.9, most=0.9999)
     nesterov: bool = _flag(False)

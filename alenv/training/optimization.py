@@ -10,7 +10,6 @@ import torch
 from torch import nn
 
 from alenv.recipe import Recipe
-from alenv.training.muon import Muon
 
 
 def make_optimizer(recipe: Recipe, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
@@ -31,8 +30,6 @@ def make_optimizer(recipe: Recipe, parameters: Iterable[nn.Parameter]) -> torch.
         return torch.optim.SGD(
             groups, lr, momentum=recipe.momentum, nesterov=recipe.nesterov, weight_decay=decay
         )
-    if recipe.optimizer == "muon":
-        return Muon(groups, lr, momentum=recipe.momentum, weight_decay=decay)
     if recipe.optimizer == "rmsprop":
         return torch.optim.RMSprop(groups, lr, momentum=recipe.momentum, weight_decay=decay)
     if recipe.optimizer == "adam":

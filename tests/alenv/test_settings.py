@@ -262,13 +262,6 @@ def test_the_fast_recipe_costs_a_tenth_of_the_papers_arithmetic() -> None:
             count = 0
             net(torch.zeros(1, 3, side, side))
             total += count * share * recipe.epochs
-        if recipe.optimizer == "muon":  # two products with the Gram matrix and nine of its size, per step
-            for layer in net.modules():
-                if isinstance(layer, torch.nn.Conv2d):
-                    few, many = sorted(layer.weight.flatten(1).shape)
-                    # A step trains on a batch, and training on an image costs three times its forward pass.
-                    step = (2 * few**2 * many + 9 * few**3) / (3 * recipe.batch_size)
-                    total += step * recipe.epochs
         return total
 
     fast, paper = (presets.resolve("cifar10", name, {}).recipe for name in ("fast", "paper"))

@@ -19,7 +19,6 @@ from alenv.runtime import Runtime
 from alenv.training import objectives
 from alenv.training.images import Augmentation, ImageSet, shrink
 from alenv.training.loss_prediction import LossModule, ranking_loss
-from alenv.training.muon import Muon
 from alenv.training.network import NetworkLearner
 from alenv.training.objectives import Batch, Objective, Step, register
 from alenv.training.optimization import learning_rate, make_optimizer
@@ -83,7 +82,6 @@ def test_schedules_rise_and_fall() -> None:
     ("name", "kind"),
     [
         ("sgd", torch.optim.SGD),
-        ("muon", Muon),
         ("adam", torch.optim.Adam),
         ("adamw", torch.optim.AdamW),
         ("rmsprop", torch.optim.RMSprop),
