@@ -5,6 +5,8 @@ A change here means that published runs no longer repeat; it is either a mistake
 
 from __future__ import annotations
 
+# To mypy, gym.Env lacks what the environment adds, and what a made one always has is optional: hence the
+# ignored attr-defined, union-attr and index in this file.
 import gymnasium as gym
 
 import agents

@@ -34,4 +34,4 @@ def test_the_readmes_command_lines_name_what_exists() -> None:
     named = re.findall(
         r"^(?:.*bin/)?alenv (\w+)", "\n".join(re.findall(r"```\w*\n(.*?)```", README, re.S)), re.M
     )
-    assert {"compare", "data", "run", "bench"} <= set(named) <= set(command.list_commands(None))  # type: ignore[arg-type]
+    assert {"compare", "data", "run", "bench"} <= set(named) <= set(command.list_commands(None))  # type: ignore[arg-type]  # needs none

@@ -32,7 +32,7 @@ def resident(images: np.ndarray, key: str, device: str) -> Tensor:
     if (key, device) not in _resident:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
-            tensor = torch.from_numpy(images)  # never written to
+            tensor = torch.from_numpy(images)  # never written to, so the warning says nothing
         _resident[key, device] = tensor.to(device)
     return _resident[key, device]
 

@@ -15,9 +15,9 @@ from scenarios.cli.options import settings_of, with_settings
 @with_settings
 @click.option("--steps", type=click.IntRange(1), default=200, show_default=True, help="Steps to time.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def env(env: str, pairs: tuple[str, ...], more: tuple[str, ...], steps: int, as_json: bool) -> None:
+def env(env: str, pairs: tuple[str, ...], steps: int, as_json: bool) -> None:
     """Time steps of the environment ENV with random queries."""
-    found = stepping.measure(env, settings_of((*pairs, *more)), steps)
+    found = stepping.measure(env, settings_of(pairs), steps)
     if as_json:
         click.echo(json.dumps(found, indent=2))
         return

@@ -29,7 +29,6 @@ def compare(
     spelled: str,
     seeds: str,
     pairs: tuple[str, ...],
-    more: tuple[str, ...],
     reference: str | None,
     jobs: int,
     out: Path | None,
@@ -50,7 +49,6 @@ def compare(
         raise AlenvError(
             f"--reference {reference} is not among the agents; choose one of {', '.join(labels)}."
         )
-    pairs = (*pairs, *more)
     settings = settings_of(pairs)
     arms = prepare([Arm(label, env, label, settings) for label in labels])
     name = slug("-".join([env.rsplit(":", maxsplit=1)[-1], *sorted(pairs)]))

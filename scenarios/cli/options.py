@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import click
 
@@ -49,11 +50,16 @@ def settings_of(pairs: Iterable[str]) -> dict[str, Any]:
 
 
 def with_settings(command: Command) -> Command:
-    """Adds ``--set NAME=VALUE``, which may be repeated or followed by more pairs, as ``pairs`` and ``more``."""
+    """Adds ``--set NAME=VALUE``, which may be repeated or followed by more pairs, as ``pairs``."""
+
+    @functools.wraps(command)
+    def merged(*, pairs: tuple[str, ...], more: tuple[str, ...], **rest: Any) -> Any:
+        return command(pairs=(*pairs, *more), **rest)
+
     option = click.option(
         "--set", "pairs", multiple=True, metavar="NAME=VALUE ...", help="Settings of the environment."
     )
-    return option(click.argument("more", nargs=-1, metavar="")(command))
+    return cast("Command", option(click.argument("more", nargs=-1, metavar="")(merged)))
 
 
 def seeds_of(text: str) -> tuple[int, ...]:

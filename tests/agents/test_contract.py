@@ -37,8 +37,15 @@ def legal(found, view):
 
 def test_the_issue_s_agents_exist():
     assert set(agents.names()) == {
-        "random", "least_confidence", "margin", "entropy", "coreset", "badge", "kmeans", "ll4al"
-    }  # fmt: skip
+        "random",
+        "least_confidence",
+        "margin",
+        "entropy",
+        "coreset",
+        "badge",
+        "kmeans",
+        "ll4al",
+    }
 
 
 def test_every_agent_s_class_can_be_imported(agent):
@@ -130,10 +137,10 @@ def test_same_seed_same_query_and_another_cycle_another(agent, planted, query):
 
 
 def test_no_global_random_state(agent, planted, query):
-    before, numpy_before = torch.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002
+    before, numpy_before = torch.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002  (the global one)
     query(agent, planted())
     assert torch.equal(torch.get_rng_state(), before)
-    assert np.array_equal(np.random.get_state()[1], numpy_before)  # noqa: NPY002
+    assert np.array_equal(np.random.get_state()[1], numpy_before)  # noqa: NPY002  (the global one)
 
 
 def test_inputs_stay_as_they_were(agent, planted):

@@ -271,7 +271,7 @@ def reshape(file: Path) -> None:
 @pytest.mark.parametrize("damage", [cut, reshape, Path.unlink])
 def test_loading_notices_sizes_and_shapes(place: Path, damage: object) -> None:
     folder = store(*some_images())
-    damage(folder / "test_images.npy")  # type: ignore[operator]
+    damage(folder / "test_images.npy")  # type: ignore[operator]  # each is a function
     with pytest.raises(errors.CorruptDataset, match=r"test_images\.npy is damaged"):
         storage.read(folder)
 

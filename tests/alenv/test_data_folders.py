@@ -318,7 +318,7 @@ def test_a_changed_folder_is_read_again_and_an_unchanged_one_is_not(
     ],
 )
 def test_folders_that_cannot_be_used(tmp_path: Path, build: object, said: str) -> None:
-    build(tmp_path / "photos")  # type: ignore[operator]
+    build(tmp_path / "photos")  # type: ignore[operator]  # each is a function
     with pytest.raises(errors.UnreadableImages, match=said):
         data.load("image_folder", root=tmp_path / "photos")
 

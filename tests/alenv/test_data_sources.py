@@ -350,7 +350,7 @@ def test_names_of_cifar10_are_the_official_ones_in_order() -> None:
     assert CIFAR10.class_names[-1] == "truck"
 
 
-@pytest.mark.filterwarnings("ignore:.*the official fashion_mnist has")
+@pytest.mark.filterwarnings("ignore:.*the official fashion_mnist has")  # a few pictures
 def test_add_pictures_by_names_whose_order_is_not_alphabetical(tmp_path: Path) -> None:
     names = tuple(name.lower().replace("/", "_").replace(" ", "-") for name in fashion_mnist._CLASS_NAMES)
     write_pictures(tmp_path, names, size=28, mode="L")
@@ -365,7 +365,7 @@ def test_add_refuses_other_class_folders(tmp_path: Path) -> None:
         data.add("cifar10", tmp_path)
 
 
-@pytest.mark.filterwarnings("ignore:.*the official cifar10 has")
+@pytest.mark.filterwarnings("ignore:.*the official cifar10 has")  # a few pictures
 def test_add_refuses_unreadable_pictures(tmp_path: Path, place: Path) -> None:
     write_pictures(tmp_path, CIFAR10.class_names or ())
     (tmp_path / "train" / "cat" / "1.png").write_bytes(b"not a picture")
@@ -390,7 +390,7 @@ def test_add_says_what_it_wants(tmp_path: Path, monkeypatch: Patch) -> None:
         data.add("svhn", tmp_path / "train_32x32.mat")
 
 
-@pytest.mark.filterwarnings("ignore:.*the official cifar10 has")
+@pytest.mark.filterwarnings("ignore:.*the official cifar10 has")  # a few pictures
 def test_add_never_replaces_other_data_silently(tmp_path: Path, monkeypatch: Patch) -> None:
     splits = write_cifar(tmp_path, "http://127.0.0.1:9/", monkeypatch)
     data.add("cifar10", tmp_path)

@@ -151,7 +151,7 @@ def test_rows_depend_on_images_alone() -> None:
         torch.set_num_threads(before)
     assert one.tobytes() == two.tobytes()
     assert torch.equal(torch.get_rng_state(), state)
-    assert (np.random.get_state()[1] == numpy_state).all()  # noqa: NPY002
+    assert (np.random.get_state()[1] == numpy_state).all()  # noqa: NPY002  (the global one)
 
 
 def test_rows_are_computed_once_and_memory_mapped(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+# To mypy, gym.Env lacks what the environment adds, and what a made one always has is optional: hence the
+# ignored attr-defined, union-attr and index in this file.
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -143,11 +145,11 @@ def test_one_seed_gives_the_same_bytes(name: str) -> None:
 
 def test_no_global_random_state_is_read_or_changed() -> None:
     torch.manual_seed(1)
-    np.random.seed(1)  # noqa: NPY002
-    before = torch.get_rng_state().clone(), np.random.get_state()[1].copy()  # noqa: NPY002
+    np.random.seed(1)  # noqa: NPY002  (the global one)
+    before = torch.get_rng_state().clone(), np.random.get_state()[1].copy()  # noqa: NPY002  (the global one)
     first = play(make(dropout=0.3, joint="loss_prediction"))
     assert torch.equal(torch.get_rng_state(), before[0])
-    np.testing.assert_array_equal(np.random.get_state()[1], before[1])  # noqa: NPY002
+    np.testing.assert_array_equal(np.random.get_state()[1], before[1])  # noqa: NPY002  (the global one)
     torch.manual_seed(2)
     assert_equal(first, play(make(dropout=0.3, joint="loss_prediction")))
 
@@ -495,9 +497,9 @@ def test_an_unknown_dataset_or_recipe() -> None:
         ActiveLearningEnv("cifar")
     for nonsense in (["digits"], {"a": 1}, None):
         with pytest.raises(errors.UnknownName):
-            ActiveLearningEnv(nonsense)  # type: ignore[arg-type]
+            ActiveLearningEnv(nonsense)  # type: ignore[arg-type]  # on purpose
         with pytest.raises(errors.UnknownName):
-            ActiveLearningEnv("digits", recipe=nonsense)  # type: ignore[arg-type]
+            ActiveLearningEnv("digits", recipe=nonsense)  # type: ignore[arg-type]  # on purpose
     with pytest.raises(errors.UnknownName, match="fast"):
         ActiveLearningEnv("digits", recipe="fasst")
     with pytest.raises(errors.UnknownName, match="rgb_array"):
@@ -636,7 +638,7 @@ def test_a_broken_state_is_refused_and_changes_nothing(name: str, fresh: bool) -
     source = make(name, epochs=3, joint="loss_prediction") if name == "ALDigits-v0" else make(name)
     source.reset(seed=5)
     state = source.unwrapped.get_state()  # type: ignore[attr-defined]
-    env = gym.make(source.spec).unwrapped  # type: ignore[arg-type]
+    env = gym.make(source.spec).unwrapped  # type: ignore[arg-type]  # on purpose
     if not fresh:
         env.reset(seed=0)
         before = env.get_state()  # type: ignore[attr-defined]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+# To mypy, gym.Env lacks what the environment adds, and what a made one always has is optional: hence the
+# ignored attr-defined, union-attr and index in this file.
 import copy
 from pathlib import Path
 from typing import Any, ClassVar
@@ -288,7 +290,7 @@ def test_a_share_of_the_steps_trains_on_smaller_images() -> None:
     sizes: list[tuple[int, int, bool]] = []
     trunk = made.classifier.trunk
     made.classifier.trunk = (
-        lambda batch: (  # type: ignore[method-assign]
+        lambda batch: (  # type: ignore[method-assign]  # on purpose
             sizes.append((*batch.shape[2:], made.classifier.training)),
             trunk(batch),
         )[1]
@@ -413,7 +415,7 @@ class SeamObjective(Objective):
         assert step.unlabeled is not None
         assert step.unlabeled.labels is None
         self.unlabeled |= set(step.unlabeled.indices.tolist())
-        other = step.classifier.features(step.augment(step.unlabeled.raw))  # type: ignore[operator]
+        other = step.classifier.features(step.augment(step.unlabeled.raw))  # type: ignore[operator]  # a method
         consistency = (step.networks["projector"](step.unlabeled.features) - other).square().mean()
         return step.losses.mean() + self.settings["joint_rate"] * consistency
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+# To mypy, gym.Env lacks what the environment adds, and what a made one always has is optional: hence the
+# ignored attr-defined, union-attr and index in this file.
 import dataclasses
 import pickle
 import re

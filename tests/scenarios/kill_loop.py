@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import fake_al  # noqa: F401
+import fake_al  # noqa: F401  (registers the environment)
 import torch.utils.tensorboard  # noqa: F401  (once here, not in every child)
 
 from scenarios.run_folder import Run
@@ -41,8 +41,8 @@ def die_at_write(count: int) -> None:
         return wrapped
 
     os.fsync = dying(os.fsync)
-    Path.replace = dying(Path.replace)  # type: ignore[method-assign]
-    Path.unlink = dying(Path.unlink)  # type: ignore[method-assign]
+    Path.replace = dying(Path.replace)  # type: ignore[method-assign]  # on purpose
+    Path.unlink = dying(Path.unlink)  # type: ignore[method-assign]  # on purpose
 
 
 def child(out: Path, before: Callable[[], None]) -> int:

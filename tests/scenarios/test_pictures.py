@@ -31,7 +31,7 @@ def arm(label: str, gain: float, seeds: int = 5, cycles: int = 4, agent: str | N
 
 
 def shown(curves: list[Curves], reference: str | None) -> str:
-    console = Console(width=80, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
+    console = Console(width=80, record=True, file=open("/dev/null", "w"))  # noqa: SIM115  (the console keeps it)
     with console.file:
         console.print(table(summarize(curves, reference), reference))
     return console.export_text()
