@@ -228,8 +228,11 @@ def _fitting(preset: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
         replaced.add("nesterov")
     if "query_size" in given:
         replaced.add("candidates")
-    if given.get("backbone") == "lenet":  # it takes images of one size
-        replaced.add("low_resolution")
+    if isinstance(given.get("backbone"), str):
+        from alenv import nets  # noqa: PLC0415  (torch loads only where a backbone is given)
+
+        if nets.fixed_size(given["backbone"]):
+            replaced.add("low_resolution")
     return {name: value for name, value in preset.items() if name not in replaced}
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from alenv.nets import airbench, convnet, densenet, lenet, resnet, vgg
 from alenv.nets.classifier import BatchNorm, Classifier, Dropout, Outputs
 from alenv.nets.initialization import initialize
-from alenv.nets.registry import SMALLEST_IMAGE, build, check, names
+from alenv.nets.registry import SMALLEST_IMAGE, build, check, fixed_size, names
 
 __all__ = [
     "SMALLEST_IMAGE",
@@ -15,6 +15,7 @@ __all__ = [
     "Outputs",
     "build",
     "check",
+    "fixed_size",
     "initialize",
     "names",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -81,16 +81,11 @@ class Classifier(nn.Module):
 
     Subclasses define ``trunk`` and nothing else.
 
-    Attributes:
-        fixed_size: Whether the trunk takes images of the size it was built for and no other.
-
     Args:
         num_classes: C, the number of classes.
         feature_size: D, the number of penultimate features.
         tap_channels: Channels of the stage outputs that ``trunk`` returns.
     """
-
-    fixed_size: ClassVar[bool] = False
 
     def __init__(self, num_classes: int, feature_size: int, tap_channels: tuple[int, ...]) -> None:
         super().__init__()

@@ -22,8 +22,6 @@ class LeNet(Classifier):
     Differs: ReLU, max-pooling and full connections instead of the 1998 forms.
     """
 
-    fixed_size = True
-
     def __init__(self, shape: Shape) -> None:
         super().__init__(shape.num_classes, 84, CHANNELS)
         self.conv1 = nn.Conv2d(shape.channels, CHANNELS[0], 5)
@@ -48,7 +46,7 @@ def _pooled(side: int) -> int:
     return (side - 4) // 2
 
 
-@register(width=None)
+@register(width=None, fixed_size=True)
 def lenet(shape: Shape, width: int) -> Classifier:
     """LeNet-5 style; the published sizes only, so it takes no width."""
     del width

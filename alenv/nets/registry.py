@@ -27,24 +27,26 @@ Builder = Callable[[Shape, int], Classifier]
 
 
 class Backbone(NamedTuple):
-    """A registered builder and its default width (None: the family has no width to choose)."""
+    """A registered builder, its default width (None: the family has none), and whether image sizes are fixed."""
 
     builder: Builder
     width: int | None
+    fixed_size: bool
 
 
 _BACKBONES: dict[str, Backbone] = {}
 
 
-def register(*, width: int | None) -> Callable[[Builder], Builder]:
+def register(*, width: int | None, fixed_size: bool = False) -> Callable[[Builder], Builder]:
     """Registers ``builder(shape, width)`` under its own name.
 
     Args:
         width: The default width, or None where the family has none (its builder is then given 0).
+        fixed_size: Whether a classifier takes images of the size it was built for and no other.
     """
 
     def add(builder: Builder) -> Builder:
-        _BACKBONES[builder.__name__] = Backbone(builder, width)
+        _BACKBONES[builder.__name__] = Backbone(builder, width, fixed_size)
         return builder
 
     return add
@@ -58,6 +60,11 @@ def check(name: str) -> None:
     """
     if name not in _BACKBONES:
         raise unknown("backbone", name, _BACKBONES)
+
+
+def fixed_size(name: str) -> bool:
+    """Says whether a backbone takes images of the size it was built for and no other; False for unknown names."""
+    return name in _BACKBONES and _BACKBONES[name].fixed_size
 
 
 def names() -> tuple[str, ...]:

@@ -53,7 +53,7 @@ class NetworkLearner:
         self._key = 0
         self.classifier = self._build(torch.Generator().manual_seed(0))
         self.feature_size = self.classifier.feature_size
-        if recipe.low_resolution and self.classifier.fixed_size:
+        if recipe.low_resolution and nets.fixed_size(recipe.backbone):
             raise InvalidRecipe(
                 f"low_resolution={recipe.low_resolution!r} was given for backbone {recipe.backbone!r}, which takes "
                 "images of one size only; use another backbone or low_resolution=0."
