@@ -1,11 +1,9 @@
-"""What every agent is, what a fixed strategy is, and the registry of both."""
+"""What every agent is, and what a fixed strategy is."""
 
 from __future__ import annotations
 
-import inspect
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-import gymnasium as gym
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -22,54 +20,52 @@ POOLS = ("all", "candidates")
 
 
 class Agent:
-    """Whatever chooses queries: it sees an environment's view, and nothing else of the environment.
+    """Whatever chooses queries: it holds a view of the pool, and nothing else of the environment.
 
     Attributes:
         name: How the agent is spelled.
-        needs: Methods of the view that not every recipe offers and that this agent calls.
-        needs_validation: Whether it reads validation accuracy, so that a comparison gives every arm a split.
+        needs: What the view must offer beyond features, logits, probabilities and images; names of ``alenv.offers``,
+            for instance ``"predicted_loss"``. With ``"validation"`` a comparison gives every arm the same split.
         cost: What a query costs, in words.
         source: The publication.
     """
 
     name: ClassVar[str] = ""
     needs: tuple[str, ...] = ()
-    needs_validation: bool = False
     cost: ClassVar[str] = ""
     source: ClassVar[str] = ""
 
     _view: View | None = None
     _seed = 0
 
-    def reset(self, env: gym.Env[Any, Any], seed: int = 0) -> None:
-        """Starts an episode in an environment that has been reset.
+    def reset(self, view: View, seed: int = 0) -> None:
+        """Starts an episode.
 
         Args:
-            env: The environment, wrapped or not.
+            view: ``env.unwrapped.view`` of an environment that has been reset.
             seed: Decides the agent's random choices, together with the cycle.
 
         Raises:
             MissingHead: The recipe does not offer what the agent needs; the message says what would.
-            NotReset: The environment was not reset yet.
-            InvalidQuery: The seed is not a whole number of at least 0.
+            InvalidQuery: The seed is not a whole number of at least 0, or something else than a view was given.
         """
         if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
             raise InvalidQuery(f"seed={seed!r} was given to an agent; give a whole number of at least 0.")
-        self._view = env.unwrapped.view  # type: ignore[attr-defined]  # gym.Env knows no view
+        if not hasattr(view, "require"):
+            kind = type(view).__name__
+            raise InvalidQuery(f"A {kind} was given to an agent; give the view, env.unwrapped.view.")
+        view.require(self.needs)
+        self._view = view
         self._seed = int(seed)
-        self.check(self.view)
 
     @property
     def view(self) -> View:
-        """The view of the environment that the agent plays in."""
+        """The view that the agent was given."""
         if self._view is None:
-            raise NotReset("The agent was used before its first reset; call agent.reset(env, seed=0) first.")
+            raise NotReset(
+                "The agent was used before its first reset; call agent.reset(env.unwrapped.view, seed=0) first."
+            )
         return self._view
-
-    def check(self, view: View) -> None:
-        """Raises ``MissingHead`` where the view lacks what the agent needs."""
-        for method in self.needs:
-            getattr(view, method)(view.unlabeled[:0])  # raises before it infers anything
 
     def act(self, observation: Any) -> Indices:
         """Chooses the next query.
@@ -82,15 +78,20 @@ class Agent:
         """
         raise NotImplementedError
 
-    def update(self, reward: float, info: dict[str, Any]) -> None:
-        """Tells the agent what its query earned; only agents that learn while they play listen."""
+    def update(self, reward: float | None, info: dict[str, Any]) -> None:
+        """Tells the agent what its query earned; only agents that learn while they play listen.
+
+        Args:
+            reward: The environment's reward where it comes from a validation split, else None.
+            info: The environment's ``info`` without test accuracy (see ``feedback``).
+        """
 
     def get_state(self) -> dict[str, Any]:
         """Returns what the agent has learned while playing, as tensors and scalars; empty for most."""
         return {}
 
     def set_state(self, state: dict[str, Any]) -> None:
-        """Restores what ``get_state`` gave."""
+        """Restores what ``get_state`` gave, after ``reset``."""
 
     def stream(self) -> torch.Generator:
         """Returns the CPU generator of this cycle."""
@@ -168,40 +169,15 @@ def best(scores: Tensor, count: int, generator: torch.Generator) -> Tensor:
     return shuffled[order[:count]]
 
 
-_AGENTS: dict[str, type[Strategy]] = {}
-Kind = TypeVar("Kind", bound=type[Strategy])
+def feedback(reward: float, info: dict[str, Any]) -> tuple[float | None, dict[str, Any]]:
+    """Returns what an agent may be told after its query, for ``update``: nothing that the test set decides.
 
+    Args:
+        reward: What ``step`` returned.
+        info: Its ``info``.
 
-def register(agent: Kind) -> Kind:
-    """Registers a strategy under its ``name``; a class decorator."""
-    _AGENTS[agent.name] = agent
-    return agent
-
-
-def names() -> tuple[str, ...]:
-    """Returns the names of all registered agents."""
-    return tuple(sorted(_AGENTS))
-
-
-def registered(name: str) -> type[Strategy]:
-    """Returns the class of a name.
-
-    Raises:
-        UnknownName: There is none.
+    Returns:
+        The reward, None where it is that of the test set, and the info without test accuracy.
     """
-    if name not in _AGENTS:
-        raise unknown("agent", name, _AGENTS)
-    return _AGENTS[name]
-
-
-def construct(agent: type[Strategy], options: dict[str, Any]) -> Strategy:
-    """Makes a strategy, naming an option that it does not have.
-
-    Raises:
-        UnknownName: An option does not exist.
-    """
-    allowed = list(inspect.signature(agent).parameters)
-    for option in options:
-        if option not in allowed:
-            raise unknown(f"option of the agent {agent.name}", option, allowed)
-    return agent(**options)
+    told = {name: value for name, value in info.items() if name != "test_accuracy"}
+    return (float(reward) if "validation_accuracy" in info else None), told

@@ -2,7 +2,8 @@
 
 ``margin``; ``margin:pool=all`` (options of the agent, each after a colon); ``coreset+margin`` (a diverse
 subset, then the best of it); ``ll4al@joint=loss_prediction`` (environment kwargs of this arm alone, each
-after an at sign); ``policy=FOLDER`` or the folder itself (a saved policy).
+after an at sign); ``policy=FOLDER`` or the folder itself (a saved policy); ``mine.py:Class`` or
+``module:Class`` in the place of a name (an agent of one's own).
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ class Spelling:
     """A parsed agent.
 
     Attributes:
-        names: The agent's name; two for a subset and what follows.
+        names: The agent's name, or where its class is; two for a subset and what follows.
         options: Keyword arguments of the agent.
         env_kwargs: Keyword arguments of the environment.
     """
@@ -49,13 +50,19 @@ def parse(text: str) -> Spelling:
     path = agent.removeprefix(f"{POLICY}=")
     if path != agent or (Path(agent) / POLICY_CONFIG).is_file():
         return Spelling((POLICY,), {"path": path}, env_kwargs)
-    spelled, *options = agent.split(":")
-    names = tuple(spelled.split("+"))
+    names, options = _names_and_options(agent)
     if not all(names) or len(names) > 2:
         raise UnknownName(
             f"The agent {text!r} cannot be read; write a name, such as margin, or two, as in coreset+margin."
         )
     return Spelling(names, _settings(options, text), env_kwargs)
+
+
+def _names_and_options(agent: str) -> tuple[tuple[str, ...], list[str]]:
+    """Parts an agent at the first colon with a setting behind it; those before it belong to FILE.py:CLASS."""
+    parts = agent.split(":")
+    first = next((at for at, part in enumerate(parts) if at and ("=" in part or not part)), len(parts))
+    return tuple(":".join(parts[:first]).split("+")), parts[first:]
 
 
 def _settings(parts: list[str], text: str) -> dict[str, Any]:

@@ -8,45 +8,71 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from alenv import errors
-from alenv.recipe import Protocol, Recipe
-from alenv.registration import environment_id, register_all
+from alenv.needs import offers
+from alenv.registration import ENVIRONMENTS, environment_id, register_all, register_dataset
+from alenv.settings import Protocol, Recipe
 
 if TYPE_CHECKING:
-    from alenv.env import ActiveLearningEnv
+    from alenv.data import Dataset
+    from alenv.env import ActiveLearningEnv, core
+    from alenv.learners.augmentation import Augmentation
+    from alenv.learners.objectives import Objective, Part, Step
+    from alenv.learners.objectives import names as objectives
+    from alenv.nets import Classifier
     from alenv.observation import STATS_SIZE
+    from alenv.runtime import Runtime
     from alenv.spaces import Query
-    from alenv.training.objectives import names as objectives
     from alenv.view import View
 
 __version__ = "0.1.0"
 
-ENVIRONMENTS = register_all()  # id -> (dataset, recipe)
+register_all()
 
 __all__ = [
     "ENVIRONMENTS",
     "STATS_SIZE",
     "ActiveLearningEnv",
+    "Augmentation",
+    "Classifier",
+    "Dataset",
+    "Objective",
+    "Part",
     "Protocol",
     "Query",
     "Recipe",
+    "Runtime",
+    "Step",
     "View",
+    "core",
     "environment_id",
     "errors",
     "objectives",
+    "offers",
+    "register_dataset",
 ]
+
+# Where the names are that need torch or time; they load when they are asked for.
+_PLACES = {
+    "ActiveLearningEnv": ("alenv.env", "ActiveLearningEnv"),
+    "Augmentation": ("alenv.learners.augmentation", "Augmentation"),
+    "Classifier": ("alenv.nets", "Classifier"),
+    "Dataset": ("alenv.data", "Dataset"),
+    "Objective": ("alenv.learners.objectives", "Objective"),
+    "Part": ("alenv.learners.objectives", "Part"),
+    "Query": ("alenv.spaces", "Query"),
+    "Runtime": ("alenv.runtime", "Runtime"),
+    "STATS_SIZE": ("alenv.observation", "STATS_SIZE"),
+    "Step": ("alenv.learners.objectives", "Step"),
+    "View": ("alenv.view", "View"),
+    "core": ("alenv.env", "core"),
+    "objectives": ("alenv.learners.objectives", "names"),
+}
 
 
 def __getattr__(name: str) -> Any:
     from importlib import import_module  # noqa: PLC0415  (only for the names that need torch)
 
-    places = {
-        "ActiveLearningEnv": ("alenv.env", "ActiveLearningEnv"),
-        "STATS_SIZE": ("alenv.observation", "STATS_SIZE"),
-        "View": ("alenv.view", "View"),
-        "Query": ("alenv.spaces", "Query"),
-        "objectives": ("alenv.training.objectives", "names"),
-    }
-    if name not in places:
+    if name not in _PLACES:
         raise AttributeError(f"module 'alenv' has no attribute {name!r}")
-    module, attribute = places[name]
+    module, attribute = _PLACES[name]
     return getattr(import_module(module), attribute)

@@ -7,17 +7,18 @@ import json
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from alenv import errors, geometry
+from alenv import errors, geometry, plugins
 from alenv.data import Dataset, cache
 from alenv.data.dataset import array_digest
-from alenv.data.progress import progress
+from alenv.progress import progress
 
 NAMES = ("pixels", "patches")
 
@@ -28,6 +29,7 @@ _FIT_IMAGES = 10_000
 _FIT_PATCHES = 40_000
 _CENTROIDS = 128
 _PATCH = 4
+_FUNCTION_IMAGES = 1024
 
 _LOADED: dict[Path, np.ndarray] = {}
 
@@ -37,24 +39,25 @@ Features = Callable[[np.ndarray], Tensor]
 def embed(dataset: Dataset, name: str, size: int = 256) -> np.ndarray:
     """Returns the representation of every image of a dataset, train rows first.
 
-    ``"pixels"`` are the normalised pixels; ``"patches"`` describe each quarter of the image, at two
+    ``"pixels"`` are the normalized pixels; ``"patches"`` describe each quarter of the image, at two
     resolutions, by its similarity to centroids of small whitened patches. Both are reduced by a principal
     component analysis of train images where they have more than ``size`` dimensions. ``FILE.npy`` holds a
-    float array by dataset row. Rows are computed by single-threaded work on chunks of fixed size, so they
+    float array by dataset row. ``FILE.py:FUNCTION`` or ``MODULE:FUNCTION`` is a function of your own from images,
+    uint8 (n, H, W, C), to float rows (n, D). Rows are computed by single-threaded work on chunks of fixed size, so they
     do not depend on the number of threads.
 
     Args:
         dataset: The dataset.
-        name: ``"pixels"``, ``"patches"`` or the path of a ``.npy`` file.
-        size: Dimensions D to keep, unless a file is given; fewer where the representation has fewer.
+        name: ``"pixels"``, ``"patches"``, the path of a ``.npy`` file, or a function of your own.
+        size: Dimensions D to keep, unless a file or a function is given; fewer where the representation has fewer.
 
     Returns:
         float32 (n_train + n_test, D), read-only, rows of length 1; a file may hold the train rows alone.
         Memory-mapped where the cache can be written.
 
     Raises:
-        UnknownName: ``name`` is none of these.
-        InvalidRecipe: The file does not exist, or its array does not fit the dataset.
+        UnknownName: ``name`` is none of these, or there is no such function.
+        InvalidRecipe: The file does not exist, or the array that it or the function gives does not fit.
 
     Source: Coates, Lee and Ng, An Analysis of Single-Layer Networks in Unsupervised Feature Learning (2011),
         sections 3 and 4 ("patches").
@@ -64,27 +67,36 @@ def embed(dataset: Dataset, name: str, size: int = 256) -> np.ndarray:
     """
     if name.endswith(".npy"):
         return _from_file(dataset, Path(name).expanduser())
-    if name not in NAMES:
-        raise errors.unknown("embedding", name, (*NAMES, "FILE.npy"))
-    key = hashlib.sha256(json.dumps([dataset.checksum, name, size, _VERSION]).encode()).hexdigest()[:16]
-    folder = cache.root() / "embeddings" / f"{dataset.name}-{name}-{size}-{key}"
+    compute = partial(_compute, dataset, name, size)
+    identity: list[object] = [dataset.checksum, name, size, _VERSION]
+    called = f"{name}-{size}"
+    if plugins.is_own(name):
+        function = plugins.load(name, "embedding")
+        compute = partial(_from_function, dataset, name, function)
+        called = name.rpartition(":")[2]
+        identity = [dataset.checksum, called, plugins.content(name)]
+    elif name not in NAMES:
+        raise errors.unknown("embedding", name, (*NAMES, "FILE.npy", "FILE.py:FUNCTION"))
+    key = hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:16]
+    folder = cache.root() / "embeddings" / f"{dataset.name}-{called}-{key}"
     if folder not in _LOADED:
-        rows = _cached(dataset, name, size, folder)
+        facts = {"dataset": dataset.name, "checksum": dataset.checksum, "embedding": name, "size": size}
+        rows = _cached(len(dataset.train_labels) + len(dataset.test_labels), compute, facts, folder)
         rows.setflags(write=False)
         _LOADED[folder] = rows
     return _LOADED[folder]
 
 
-def _cached(dataset: Dataset, name: str, size: int, folder: Path) -> np.ndarray:
-    count = len(dataset.train_labels) + len(dataset.test_labels)
+def _cached(
+    count: int, compute: Callable[[], np.ndarray], facts: dict[str, Any], folder: Path
+) -> np.ndarray:
     made: list[np.ndarray] = []
 
-    def fill(partial: Path) -> None:
-        made.append(_compute(dataset, name, size))
-        np.save(partial / "rows.npy", made[0])
-        facts = {"dataset": dataset.name, "checksum": dataset.checksum, "embedding": name, "size": size}
-        facts["sha256"] = array_digest(made[0])
-        (partial / cache.META).write_text(json.dumps(facts), encoding="ascii")
+    def fill(place: Path) -> None:
+        made.append(compute())
+        np.save(place / "rows.npy", made[0])
+        recorded = {**facts, "sha256": array_digest(made[0])}
+        (place / cache.META).write_text(json.dumps(recorded), encoding="ascii")
 
     stored = _stored(folder, count)
     if stored is not None:
@@ -93,7 +105,7 @@ def _cached(dataset: Dataset, name: str, size: int, folder: Path) -> np.ndarray:
         cache.make_folder(folder, fill, keep=lambda: _stored(folder, count) is not None)
     except errors.StorageError:
         # Nothing is lost but time: digits, for one, must work where no file can be written.
-        return made[0] if made else _compute(dataset, name, size)
+        return made[0] if made else compute()
     stored = _stored(folder, count)
     return made[0] if stored is None else stored
 
@@ -131,6 +143,23 @@ def _from_file(dataset: Dataset, file: Path) -> np.ndarray:
     return rows
 
 
+def _from_function(dataset: Dataset, name: str, function: Callable[[np.ndarray], Any]) -> np.ndarray:
+    """Applies a user's function to all images, in blocks of ``_FUNCTION_IMAGES``."""
+    parts = []
+    with progress(f"Embedding {dataset.name}", len(dataset.train_labels)) as advance:
+        for images in (dataset.train_images, dataset.test_images):
+            for block in _chunks(images, _FUNCTION_IMAGES):
+                rows = np.asarray(function(np.array(block)), dtype=np.float32)
+                if rows.ndim != 2 or len(rows) != len(block) or not np.isfinite(rows).all():
+                    raise errors.InvalidRecipe(
+                        f"The embedding {name} gave an array of shape {rows.shape} for {len(block)} images; it must "
+                        "return one row of finite numbers per image, (n, D)."
+                    )
+                parts.append(rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12))
+                advance(len(rows))
+    return np.concatenate(parts)
+
+
 def _compute(dataset: Dataset, name: str, size: int) -> np.ndarray:
     train, test = dataset.train_images, dataset.test_images
     with _workers() as pool, torch.no_grad(), progress(f"Embedding {dataset.name}", len(train)) as advance:
@@ -139,7 +168,7 @@ def _compute(dataset: Dataset, name: str, size: int) -> np.ndarray:
         most = _FIT_IMAGES if features(train[:1]).shape[1] <= 4096 else 4096
         sample = train[np.linspace(0, len(train) - 1, min(len(train), most)).astype(np.int64)]
         x = torch.cat(list(pool.map(features, _chunks(sample, chunk))))
-        projection = _fit_projection(x, size, standardise=name == "patches")
+        projection = _fit_projection(x, size, standardize=name == "patches")
 
         def rows_of(images: np.ndarray) -> np.ndarray:
             rows = torch.nn.functional.normalize(projection.apply(features(images)), eps=1e-12)
@@ -168,7 +197,7 @@ def _workers() -> Iterator[ThreadPoolExecutor]:
 
 
 class _Projection(NamedTuple):
-    """Centres, scales and rotates features; without a basis it leaves the number of dimensions."""
+    """Centers, scales and rotates features; without a basis it leaves the number of dimensions."""
 
     mean: Tensor  # (F,)
     scale: Tensor  # (F,)
@@ -179,13 +208,13 @@ class _Projection(NamedTuple):
         return rows if self.basis is None else rows @ self.basis
 
 
-def _fit_projection(x: Tensor, size: int, standardise: bool) -> _Projection:
+def _fit_projection(x: Tensor, size: int, standardize: bool) -> _Projection:
     """Fits the principal components of features, float32 (n, F), which are overwritten."""
     width = x.shape[1]
     mean = x.mean(0)
     x -= mean
     scale = torch.ones_like(mean)
-    if standardise:
+    if standardize:
         scale = x.square().mean(0).sqrt().clamp_min(1e-6)
         x /= scale
     if width <= size:
@@ -245,7 +274,7 @@ def _dictionary(images: np.ndarray, reduction: int, generator: torch.Generator) 
         down = torch.randint(windows.shape[1], (len(block),), generator=generator)
         across = torch.randint(windows.shape[2], (len(block),), generator=generator)
         parts.append(windows[torch.arange(len(block)), down, across])
-    sample = _contrast_normalised(torch.cat(parts))
+    sample = _contrast_normalized(torch.cat(parts))
     mean = sample.mean(0)
     sample -= mean
     values, vectors = torch.linalg.eigh((sample.T @ sample / len(sample)).double())
@@ -261,7 +290,7 @@ def _quarter_sums(x: Tensor, words: _Dictionary) -> Tensor:
     """Returns how near the patches of each quarter are to each centroid, (b, 4 * K), for x (b, C, H, W)."""
     windows = _windows(x)
     count, down, across, length = windows.shape
-    white = (_contrast_normalised(windows.reshape(-1, length)) - words.mean) @ words.whitening
+    white = (_contrast_normalized(windows.reshape(-1, length)) - words.mean) @ words.whitening
     norms = white.square().sum(1, keepdim=True)
     far = torch.cat([white, norms, torch.ones_like(norms)], dim=1) @ words.distances
     far.clamp_(min=0.0).sqrt_()
@@ -280,10 +309,10 @@ def _windows(x: Tensor) -> Tensor:
     return patches.permute(0, 2, 3, 1, 4, 5).flatten(3)
 
 
-def _contrast_normalised(patches: Tensor) -> Tensor:
+def _contrast_normalized(patches: Tensor) -> Tensor:
     """Takes out brightness and contrast; 10 grey levels squared keep flat patches from becoming noise."""
-    centred = patches - patches.mean(1, keepdim=True)
-    return centred / (centred.square().mean(1, keepdim=True) + 10.0).sqrt()
+    centered = patches - patches.mean(1, keepdim=True)
+    return centered / (centered.square().mean(1, keepdim=True) + 10.0).sqrt()
 
 
 def _quarters(down: int, across: int) -> Tensor:

@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from alenv import data, observation, pool, queries, rewards, runtime, state
+from alenv.assembly import Split, assemble
 from alenv.episode import Episode
 from alenv.errors import (
     EpisodeOver,
@@ -20,11 +21,13 @@ from alenv.errors import (
     InvalidState,
     NotReset,
     PeekNotAllowed,
+    UnknownName,
     unknown,
 )
-from alenv.parts import Split, assemble
-from alenv.presets import FOLDER_OPTIONS, resolve
+from alenv.presets import resolve
 from alenv.registration import environment_id
+from alenv.scores import Facts
+from alenv.settings import FOLDER_OPTIONS, Options
 from alenv.spaces import Query
 from alenv.view import View
 
@@ -99,45 +102,44 @@ class ActiveLearningEnv(gym.Env[Any, Any]):
         if render_mode not in (None, *self.metadata["render_modes"]):
             raise unknown("render mode", render_mode, self.metadata["render_modes"])
         resolved = resolve(dataset, recipe, settings)
-        self.recipe, self.options, self.render_mode = resolved.recipe, resolved.options, render_mode
+        options = resolved.options
+        self.recipe, self.render_mode = resolved.recipe, render_mode
         self._id = environment_id(dataset, recipe)
-        options = self.options
         self.runtime = runtime.resolve(
             options.device, self.recipe.precision, options.threads, options.default_device
         )
-        folder = {name: getattr(options, name) for name in FOLDER_OPTIONS}
-        loaded = data.load(dataset, **(folder if dataset == "image_folder" else {}))
+        loaded = _load(dataset, options)
         task = pool.task(loaded, resolved.protocol.outliers)
         self.class_names, self.dataset_checksum = task.class_names, loaded.checksum
         self.dataset_source, self.test_size = loaded.source, len(task.test_labels)
         self.rows, validation_rows = pool.build(task.labels, task.num_classes, resolved.protocol)
         self.paths = None if loaded.paths is None else tuple(loaded.paths[row] for row in self.rows)
         self.protocol = resolved.protocol.fitted(len(self.rows))
-        spelling = f'"{self._id}"' if options.root is None else f'"{self._id}", root={str(options.root)!r}'
-        parts = assemble(loaded, task, self.rows, validation_rows, resolved, self.runtime, spelling)
-        self._learner, self._oracle, self._images = parts.learner, parts.oracle, parts.images
-        self._test, self._held_out = parts.test, parts.held_out
-        self.rows.setflags(write=False)
-        self._view = View(
-            *parts.shared,
-            oracle=self._oracle,
-            validation=parts.validation,
-            num_classes=task.num_classes,
-            query_size=self.protocol.query_size,
-            draw_candidates=self._draw_candidates,
-            observe=self._observe,
-        )
         room = len(self.rows) - self.protocol.initial_size
-        self._candidates = queries.candidate_count(options.candidates, self.protocol.query_size, room)
-        self.options = dataclasses.replace(options, candidates=self._candidates)
+        candidates = queries.candidate_count(options.candidates, self.protocol.query_size, room)
+        self.options = dataclasses.replace(options, candidates=candidates)
+        spelling = f'"{self._id}"' if options.root is None else f'"{self._id}", root={str(options.root)!r}'
+        facts = Facts(self.recipe, self.protocol, self.runtime, task.num_classes, candidates, spelling)
+        parts = assemble(loaded, task, self.rows, validation_rows, facts)
+        self._learner, self._oracle, self._images = parts.learner, parts.oracle, parts.images
+        self._test, self._held_out, self._view = parts.test, parts.held_out, parts.view
+        self.rows.setflags(write=False)
         self.action_space = Query(len(self.rows), self.protocol.query_size)
         self.observation_space = observation.space(
             options.observe,
             pool_size=len(self.rows),
-            candidates=self._candidates,
+            candidates=candidates,
             feature_size=self._learner.feature_size,
             num_classes=task.num_classes,
             scores=self._learner.provides,
+        )
+        self._fingerprint = state.Fingerprint(
+            self.recipe,
+            self.protocol,
+            self.dataset_checksum,
+            len(self.rows),
+            task.num_classes,
+            self.test_size,
         )
         self._episode: Episode | None = None
         self._previous: dict[str, Any] | None = None  # state of last cycle's learner
@@ -155,9 +157,18 @@ class ActiveLearningEnv(gym.Env[Any, Any]):
         return self._view
 
     @property
-    def offers(self) -> tuple[str, ...]:
-        """Names of the scores that the joint objective gives for pool images."""
-        return self._learner.provides
+    def offers(self) -> frozenset[str]:
+        """Names of what the view can give; see ``alenv.offers``."""
+        return self._view.offers
+
+    @property
+    def ledger(self) -> Indices:
+        """Pool indices of all labels that were ever revealed in this episode, ascending, int64 (n,).
+
+        They are those of ``view.labeled`` unless the episode went back to an earlier state.
+        """
+        self._current()
+        return self._oracle.ledger()
 
     @property
     def key(self) -> int:
@@ -167,7 +178,7 @@ class ActiveLearningEnv(gym.Env[Any, Any]):
     @property
     def costs(self) -> dict[str, float]:
         """Seconds of the last training and evaluation, of the inference that was asked for since, peak memory (MB)."""
-        return {**self._view.costs, "peak_memory_megabytes": self.runtime.peak_memory()}
+        return {**self._view._costs, "peak_memory_megabytes": self.runtime.peak_memory()}
 
     @property
     def test_correct(self) -> int:
@@ -194,7 +205,8 @@ class ActiveLearningEnv(gym.Env[Any, Any]):
             options: ``{"state": s}`` restores what ``get_state`` gave, without training.
 
         Raises:
-            InvalidState: The state belongs to another environment, or cannot be read.
+            InvalidState: The state belongs to another environment, cannot be read, cannot be one of an episode here, or
+                goes back behind labels that were revealed since (see ``allow_peek``).
             UnknownName: There is no such option.
         """
         options = options or {}
@@ -205,19 +217,20 @@ class ActiveLearningEnv(gym.Env[Any, Any]):
         super().reset(seed=seed)
         key = int(self.np_random.integers(2**63))  # drawn for a restored state too: the stream stays in step
         if restored is not None:
-            self._restore(restored, copy.deepcopy(options["state"]["previous"]))
-            return self._observe(self._view, self.options.observe), self._info()
+            self._restore(*restored, copy.deepcopy(options["state"]["previous"]))
+            return self._view.observation(self.options.observe), self._info()
         self._episode = None  # an interrupted reset leaves no half of an episode behind
         with self.runtime.active():
-            initial = np.asarray(
-                pool.initial_set(self.protocol, self.rows, self._images.embedding, key), np.int64
-            )
+            initial = self._initial_set(key)
         self._oracle.begin(key)
         episode = Episode(key, initial, self._oracle.reveal(initial), len(initial))
         with self.runtime.active():
             self._learner.begin(key)
         self._train(episode, None)
-        return self._observe(self._view, self.options.observe), self._info()
+        return self._view.observation(self.options.observe), self._info()
+
+    def _initial_set(self, key: int) -> Indices:
+        return np.asarray(pool.initial_set(self.protocol, self.rows, self._images.embedding, key), np.int64)
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         """Buys the labels of a query, retrains, and measures.
@@ -248,7 +261,7 @@ class ActiveLearningEnv(gym.Env[Any, Any]):
         over = self._current().cycle == self.protocol.cycles
         info = self._info() | {"query": query.copy(), "replaced": replaced}
         return (
-            self._observe(self._view, self.options.observe),
+            self._view.observation(self.options.observe),
             self._reward(self._current()),
             over,
             False,
@@ -285,10 +298,13 @@ class ActiveLearningEnv(gym.Env[Any, Any]):
         Raises:
             NotReset: Before the first ``reset``.
         """
+        episode = self._current().get_state()
+        self._oracle.saved()
         return {
             "version": state.VERSION,
-            "environment": state.fingerprint(self.recipe, self.protocol, self.dataset_checksum),
-            "episode": self._current().get_state(),
+            "environment": self._fingerprint.as_dict(),
+            "episode": episode,
+            "revealed": torch.from_numpy(self._oracle.ledger()),
             "learner": copy.deepcopy(self._learner.get_state()),  # a learner may share what it never changes
             "previous": copy.deepcopy(self._previous),
         }
@@ -347,12 +363,13 @@ class ActiveLearningEnv(gym.Env[Any, Any]):
             held_out = None if self._held_out is None else self._correct(self._held_out)
             episode = episode.measured(self._correct(self._test), held_out)
         self._adopt(episode, previous)
-        self._view.costs["train_seconds"] = trained - start
-        self._view.costs["evaluate_seconds"] = time.perf_counter() - trained
+        self._view._costs["train_seconds"] = trained - start
+        self._view._costs["evaluate_seconds"] = time.perf_counter() - trained
 
     def _adopt(self, episode: Episode, previous: dict[str, Any] | None) -> None:
         self._episode, self._previous = episode, previous
-        self._view.refresh(episode, previous)
+        self._view._renew(episode, previous)
+        self._view._costs.update(inference_seconds=0.0, inferred_images=0.0)
 
     def _correct(self, split: Split) -> int:
         return int((self._learner.predict(split.images) == split.labels).sum())
@@ -391,23 +408,24 @@ class ActiveLearningEnv(gym.Env[Any, Any]):
         query = queries.parse(action, size, self.protocol.query_size)
         return queries.legalize(query, episode, size, refuse=self.options.on_invalid == "raise")
 
-    def _draw_candidates(self, episode: Episode) -> Indices:
-        return queries.draw_candidates(episode, len(self.rows), self._candidates)
-
-    def _observe(self, view: View, kind: str) -> Any:
-        if kind not in ("candidates", "stats", "progress"):
-            raise unknown("observation", kind, ("candidates", "stats", "progress"))
-        total = self.protocol.initial_size + int(self.protocol.budget)
-        with self.runtime.active():
-            return observation.observe(view, kind, self.protocol.cycles, total, self._learner.provides)
-
     # ---- restoring ------------------------------------------------------------------------------------------
 
-    def _load(self, saved: Any) -> Episode:
-        """Checks a state and gives its weights to the learner; a state that cannot be read changes nothing."""
-        episode = state.check(saved, self.recipe, self.protocol, self.dataset_checksum)
+    def _load(self, saved: Any) -> tuple[Episode, Indices]:
+        """Checks a state and gives its weights to the learner; a state that is refused changes nothing."""
+        episode, revealed = state.check(saved, self._fingerprint)
+        with self.runtime.active():
+            initial = self._initial_set(episode.key)
+        if not np.array_equal(episode.labeled[: len(initial)], initial):
+            raise InvalidState(
+                f"The state's initial set is not the one of its episode; {state.UNCHANGED}."
+            )
+        self._oracle.check(
+            episode.key, episode.labeled, episode.labels, revealed, rewind=self.options.allow_peek
+        )
         before = None if self._episode is None else self._learner.get_state()
         try:
+            if saved["previous"] is not None:  # its weights are used later, so they are tried on first
+                self._put_back(copy.deepcopy(saved["previous"]))
             self._put_back(copy.deepcopy(saved["learner"]))
         except BaseException as error:
             if before is not None:
@@ -415,14 +433,32 @@ class ActiveLearningEnv(gym.Env[Any, Any]):
             if isinstance(error, state.UNREADABLE):
                 raise InvalidState(f"The weights of the state cannot be read ({error!r}).") from error
             raise
-        return episode
+        return episode, revealed
 
     def _put_back(self, learner: dict[str, Any]) -> None:
         with self.runtime.active():
             self._learner.set_state(learner)
 
-    def _restore(self, episode: Episode, previous: dict[str, Any] | None) -> None:
-        self._oracle.begin(episode.key)
-        self._oracle.reveal(episode.labeled)
+    def _restore(self, episode: Episode, revealed: Indices, previous: dict[str, Any] | None) -> None:
+        self._oracle.resume(episode.key, episode.labeled, revealed)
         self._adopt(episode, previous)
-        self._view.costs.update(train_seconds=0.0, evaluate_seconds=0.0)
+        self._view._costs.update(train_seconds=0.0, evaluate_seconds=0.0)
+
+
+def _load(dataset: str, options: Options) -> data.Dataset:
+    folder = {name: getattr(options, name) for name in FOLDER_OPTIONS}
+    return data.load(dataset, **(folder if dataset == "image_folder" else {}))
+
+
+def core(env: gym.Env[Any, Any]) -> ActiveLearningEnv:
+    """Returns the active-learning environment inside ``env``, however it is wrapped.
+
+    Raises:
+        UnknownName: There is none.
+    """
+    inside = env.unwrapped
+    if not isinstance(inside, ActiveLearningEnv):
+        raise UnknownName(
+            f"{env} is no active-learning environment; make one with gym.make, such as ALDigits-v0."
+        )
+    return inside

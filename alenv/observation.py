@@ -10,8 +10,6 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 from torch import Tensor
 
-from alenv.view import View
-
 STATS_SIZE = 27
 PROGRESS_SIZE = 7
 SCORE_BOUND = 100.0  # predicted losses and labeled scores are clipped to +-100 so that the space is bounded
@@ -54,68 +52,62 @@ def space(
     return spaces.Dict(parts)
 
 
-def observe(view: View, kind: str, cycles: int, total: int, scores: tuple[str, ...]) -> Any:
-    """Builds the observation of the current cycle.
-
-    Args:
-        view: The pool.
-        kind: ``"candidates"``, ``"stats"`` or ``"progress"``.
-        cycles: T.
-        total: Labels at the end of the episode.
-        scores: Names of the joint objective's scores.
-    """
-    if kind == "progress":
-        return progress(view, cycles, total)
-    probabilities = view.probabilities(view.candidates)
-    summary = stats(view, probabilities, cycles, total)
-    if kind == "stats":
-        return summary
-    features = torch.nn.functional.normalize(view.features(view.candidates), dim=1)
-    shown = {
-        "stats": summary,
-        "indices": np.array(view.candidates),
-        "features": _bounded(features, 1.0, -1.0),
-        "probabilities": _bounded(probabilities, 1.0, 0.0),
-    }
-    for name in scores:
-        shown[name] = _bounded(getattr(view, name)(view.candidates), SCORE_BOUND, -SCORE_BOUND)
-    return shown
-
-
-def progress(view: View, cycles: int, total: int) -> Float32:
+def progress(done: float, bought: float, accuracies: tuple[float, float], class_counts: NDArray[Any]) -> Float32:
     """Returns float32 (7,), which needs no inference on the pool.
 
-    In order: cycle / T, labels bought / labels at the end, validation accuracy now and one cycle before (0
-    without a split), least, largest and normalized entropy of the labeled class shares (0 without labels).
+    Args:
+        done: Cycle / T.
+        bought: Labels bought / labels at the end.
+        accuracies: Validation accuracy now and one cycle before; zeros without a split.
+        class_counts: int64 (C,), labels bought of each class.
+
+    In order: ``done``, ``bought``, both ``accuracies``; least, largest and normalized entropy of the labeled class
+    shares (0 without labels).
     """
-    episode = view.episode
-    accuracies = [0.0, 0.0]
-    if view.validation is not None:
-        right = episode.validation_correct
-        accuracies = [right[-1] / len(view.validation), right[max(len(right) - 2, 0)] / len(view.validation)]
-    counts = episode.class_counts(view.num_classes)
-    shares = counts / max(counts.sum(), 1)
+    shares = class_counts / max(class_counts.sum(), 1)
     positive = shares[shares > 0]
-    entropy = -(positive * np.log(positive)).sum() / np.log(view.num_classes)
-    done = view.cycle / max(cycles, 1)
-    bought = len(episode.labeled) / max(total, 1)
+    entropy = -(positive * np.log(positive)).sum() / np.log(len(class_counts))
     return np.array([done, bought, *accuracies, shares.min(), shares.max(), entropy], np.float32).clip(-1, 1)
 
 
-def stats(view: View, probabilities: Tensor, cycles: int, total: int) -> Float32:
+def stats(progressed: Float32, probabilities: Tensor) -> Float32:
     """Returns float32 (27,): ``progress``, then ten deciles of margin and ten of entropy / log C.
 
     Args:
-        view: The pool.
+        progressed: float32 (7,), from ``progress``.
         probabilities: float32 (K, C) of the candidates.
-        cycles: T.
-        total: Labels at the end of the episode.
     """
     top = probabilities.topk(2, dim=1).values
-    entropy = torch.special.entr(probabilities).sum(1) / np.log(view.num_classes)
+    entropy = torch.special.entr(probabilities).sum(1) / np.log(probabilities.shape[1])
     spread = torch.stack([top[:, 0] - top[:, 1], entropy])  # (2, K)
     deciles = spread.quantile(DECILES.to(spread.device), dim=1).T.flatten()
-    return np.concatenate([progress(view, cycles, total), _bounded(deciles, 1.0, 0.0)])
+    return np.concatenate([progressed, _bounded(deciles, 1.0, 0.0)])
+
+
+def candidates(
+    summary: Float32,
+    indices: NDArray[np.int64],
+    features: Tensor,
+    probabilities: Tensor,
+    scores: dict[str, Tensor],
+) -> dict[str, NDArray[Any]]:
+    """Returns the observation of K candidates; see ``space``.
+
+    Args:
+        summary: float32 (27,), from ``stats``.
+        indices: int64 (K,) pool indices.
+        features: float32 (K, D), raw.
+        probabilities: float32 (K, C).
+        scores: float32 (K,) by the name of each score of the joint objective.
+    """
+    unit = torch.nn.functional.normalize(features, dim=1)
+    return {
+        "stats": summary,
+        "indices": np.array(indices),
+        "features": _bounded(unit, 1.0, -1.0),
+        "probabilities": _bounded(probabilities, 1.0, 0.0),
+        **{name: _bounded(values, SCORE_BOUND, -SCORE_BOUND) for name, values in scores.items()},
+    }
 
 
 def _bounded(values: Tensor, most: float, least: float) -> Float32:

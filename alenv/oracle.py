@@ -1,11 +1,11 @@
-"""The oracle: the only holder of labels that have not been bought."""
+"""The oracle: the only holder of labels that have not been bought, and of the record of those that were."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
 
-from alenv.errors import HiddenLabel
+from alenv.errors import HiddenLabel, InvalidState
 from alenv.pool import OUTLIER
 from alenv.seeding import Purpose, numpy_stream
 
@@ -13,7 +13,7 @@ Indices = NDArray[np.int64]
 
 
 class Oracle:
-    """Reveals labels of pool images, and remembers which it has revealed."""
+    """Reveals labels of pool images, and keeps a ledger of all that it ever revealed in an episode."""
 
     def __init__(self, labels: Indices, num_classes: int, noise: float) -> None:
         """Takes the true labels.
@@ -28,24 +28,41 @@ class Oracle:
         self._noise = noise
         self._answers = self._true
         self._bought = np.zeros(len(labels), dtype=bool)
+        self._ledger = np.zeros(len(labels), dtype=bool)
+        self._key: int | None = None
+        self._left: dict[int, NDArray[np.bool_]] = {}  # key -> ledger of an episode whose state was saved
+        self._saved = False
 
     def begin(self, key: int) -> None:
         """Forgets what was bought and draws the label noise of an episode."""
-        self._bought[:] = False
-        if self._noise:
-            random = numpy_stream(key, Purpose.LABEL_NOISE)
-            wrong = (random.random(len(self._true)) < self._noise) & (self._true != OUTLIER)
-            shift = random.integers(1, self._num_classes, size=len(self._true))
-            self._answers = np.where(wrong, (self._true + shift) % self._num_classes, self._true)
+        if self._saved and self._key is not None:
+            self._left[self._key] = self._ledger
+        self._key, self._saved = key, False
+        self._answers = self._noisy(key)
+        self._bought = np.zeros(len(self._true), dtype=bool)
+        self._ledger = np.zeros(len(self._true), dtype=bool)
+
+    def _noisy(self, key: int) -> Indices:
+        if not self._noise:
+            return self._true
+        random = numpy_stream(key, Purpose.LABEL_NOISE)
+        wrong = (random.random(len(self._true)) < self._noise) & (self._true != OUTLIER)
+        shift = random.integers(1, self._num_classes, size=len(self._true))
+        return np.where(wrong, (self._true + shift) % self._num_classes, self._true)
 
     def reveal(self, indices: Indices) -> Indices:
         """Returns the labels (n,) of pool indices (n,) and marks them as bought."""
         self._bought[indices] = True
+        self._ledger[indices] = True
         return self._answers[indices]
 
     def hide(self, indices: Indices) -> None:
-        """Takes the purchase of pool indices (n,) back, when the cycle it belonged to did not complete."""
+        """Takes the purchase of pool indices (n,) back, when the cycle it belonged to did not complete.
+
+        Nobody has seen their labels: what the view shows changes only when a cycle is complete.
+        """
         self._bought[indices] = False
+        self._ledger[indices] = False
 
     def bought(self, indices: Indices) -> Indices:
         """Returns the labels (n,) of pool indices (n,) that were bought before.
@@ -64,3 +81,57 @@ class Oracle:
     def answer(self, indices: Indices) -> Indices:
         """Returns the labels (n,) that ``reveal`` would give, without buying; for ``peek`` alone."""
         return self._answers[indices]
+
+    # ---- the ledger -----------------------------------------------------------------------------------------
+
+    def ledger(self) -> Indices:
+        """Returns the pool indices of all labels revealed in this episode, ascending, int64 (n,)."""
+        return np.flatnonzero(self._ledger)
+
+    def saved(self) -> None:
+        """Is told that a state of this episode was handed out, to which somebody may want to return."""
+        self._saved = True
+
+    def check(self, key: int, labeled: Indices, labels: Indices, revealed: Indices, rewind: bool) -> None:
+        """Compares what a saved state says of an episode with what this oracle knows of it.
+
+        Args:
+            key: The episode key.
+            labeled: int64 (L,) pool indices that the state holds as bought.
+            labels: int64 (L,), the labels that it holds.
+            revealed: int64 (n,), its ledger.
+            rewind: Whether labels may have been revealed that it does not hold as bought.
+
+        Raises:
+            InvalidState: A label is another than the oracle's, or labels were revealed that the state does not
+                hold as bought.
+        """
+        wrong = labeled[self._noisy(key)[labeled] != labels]
+        if len(wrong):
+            raise InvalidState(
+                f"The state holds another label of pool index {wrong[0]} than the oracle gave; give what get_state "
+                "returned, unchanged."
+            )
+        if rewind:
+            return
+        known = np.zeros(len(self._true), dtype=bool)
+        known[revealed] = True
+        here = self._ledger if key == self._key else self._left.get(key)
+        if here is not None:
+            known |= here
+        known[labeled] = False
+        if known.any():
+            raise InvalidState(
+                f"The label of pool index {np.flatnonzero(known)[0]} was revealed in this episode and the state does "
+                "not hold it as bought; go on from a later state, start an episode anew, or make an environment of "
+                "its own (one with allow_peek=True may go back)."
+            )
+
+    def resume(self, key: int, labeled: Indices, revealed: Indices) -> None:
+        """Takes up an episode whose state was checked: labels (L,) are bought, and (n,) were ever revealed."""
+        before = self._ledger if key == self._key else self._left.get(key)
+        self.begin(key)
+        self._bought[labeled] = True
+        self._ledger[np.concatenate([labeled, revealed])] = True
+        if before is not None:
+            self._ledger |= before

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from alenv import geometry
 from alenv.data import Dataset
 from alenv.errors import InvalidProtocol
-from alenv.recipe import Protocol
+from alenv.settings import Protocol
 from alenv.seeding import Purpose, numpy_stream, torch_stream
 
 Indices = NDArray[np.int64]

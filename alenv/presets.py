@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from alenv.errors import InvalidRecipe, unknown
-from alenv.recipe import Protocol, Recipe, field_names
-
-FOLDER_OPTIONS = ("root", "image_size", "on_corrupt", "test_share", "split_seed")
+from alenv.errors import AlenvError, InvalidRecipe, unknown
+from alenv.settings import FOLDER_OPTIONS, Options, Protocol, Recipe, Settings, field_names
 
 
 @dataclass(frozen=True)
@@ -20,60 +17,6 @@ class Preset:
 
     title: str
     settings: dict[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Options:
-    """Settings of the environment that change neither training nor protocol, except for ``root`` and its kin.
-
-    Attributes:
-        observe: ``"candidates"``, ``"stats"`` or ``"progress"``.
-        candidates: K; None takes min(10 B, pool - initial).
-        reward: ``"accuracy"``, ``"gain"`` or ``"auc_gain"``.
-        on_invalid: ``"replace"`` or ``"raise"``.
-        allow_peek: Whether ``peek`` may be called.
-        device: ``"auto"`` or a torch device.
-        threads: CPU threads; None takes every core that this process may use.
-        root: Folder of an image folder.
-        image_size: Side that an image folder's images are brought to.
-        on_corrupt: ``"raise"`` or ``"skip"`` unreadable files of an image folder.
-        test_share: Share of a folder without ``train/`` and ``test/`` that becomes the test set.
-        split_seed: Seed of that split.
-        default_device: What ``device="auto"`` means.
-    """
-
-    observe: str = "candidates"
-    candidates: int | None = None
-    reward: str = "accuracy"
-    on_invalid: str = "replace"
-    allow_peek: bool = False
-    device: str = "auto"
-    threads: int | None = None
-    root: str | None = None
-    image_size: int = 32
-    on_corrupt: str = "raise"
-    test_share: float = 0.2
-    split_seed: int = 0
-    default_device: str = "auto"
-
-    def __post_init__(self) -> None:
-        choices = {
-            "observe": ("candidates", "stats", "progress"),
-            "reward": ("accuracy", "gain", "auc_gain"),
-            "on_invalid": ("replace", "raise"),
-            "on_corrupt": ("raise", "skip"),
-            "allow_peek": (True, False),
-        }
-        for name, allowed in choices.items():
-            if getattr(self, name) not in allowed:
-                given = getattr(self, name)
-                raise InvalidRecipe(
-                    f"{name}={given!r} was given; it must be one of {', '.join(map(repr, allowed))}."
-                )
-        for name in ("candidates", "threads", "image_size"):
-            value = getattr(self, name)
-            if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
-                raise InvalidRecipe(f"{name}={value!r} was given; it must be a whole number of at least 1.")
 
 
 _TEN_THOUSAND = {"initial_size": 1000, "query_size": 1000, "budget": 9000}
@@ -157,13 +100,24 @@ EXCEPTIONS: dict[tuple[str, str], dict[str, Any]] = {
 LEFT_OUT = {("digits", "fast")}  # the default Digits recipe takes seconds already
 
 
-@dataclass(frozen=True)
-class Settings:
-    """Everything an environment is made of."""
+def add_dataset(name: str, title: str, settings: dict[str, Any]) -> None:
+    """Adds the defaults of a user's own dataset, with every recipe; a repeated name replaces them.
 
-    recipe: Recipe
-    protocol: Protocol
-    options: Options
+    Raises:
+        UnknownName: There is no such setting.
+        AlenvError: A value is not allowed.
+    """
+    before = DATASETS.get(name)
+    DATASETS[name] = Preset(title, dict(settings))
+    EXCEPTIONS[name, "ridge"] = {**_RIDGE_SMALL, "embedding": "patches", "candidates": None}
+    try:
+        for recipe in RECIPES:
+            resolve(name, recipe, {})
+    except AlenvError:
+        del DATASETS[name], EXCEPTIONS[name, "ridge"]
+        if before is not None:
+            DATASETS[name] = before
+        raise
 
 
 def defaults(dataset: str, recipe: str) -> dict[str, Any]:
@@ -197,7 +151,7 @@ def resolve(dataset: str, recipe: str, given: dict[str, Any]) -> Settings:
     groups = {
         "recipe": set(field_names(Recipe)) - {"joint_options"},
         "protocol": set(field_names(Protocol)),
-        "options": {spec.name for spec in dataclasses.fields(Options)},
+        "options": set(field_names(Options)),
     }
     known = set().union(*groups.values())
     given = {name: _plain(value) for name, value in given.items()}

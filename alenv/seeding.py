@@ -39,9 +39,12 @@ def numpy_stream(key: int, purpose: Purpose, cycle: int = 0) -> np.random.Genera
     return np.random.default_rng([key, int(purpose), cycle])
 
 
-def torch_stream(key: int, purpose: Purpose, cycle: int = 0, device: str = "cpu") -> torch.Generator:
-    """Returns the torch generator of one (episode, purpose, cycle) on ``device``."""
+def torch_stream(
+    key: int, purpose: Purpose, cycle: int = 0, device: str = "cpu", member: int = 0
+) -> torch.Generator:
+    """Returns the torch generator of one (episode, purpose, cycle, member of an ensemble) on ``device``."""
     import torch  # noqa: PLC0415  (`import alenv` stays free of torch)
 
-    seed = int(np.random.SeedSequence([key, int(purpose), cycle]).generate_state(1, np.uint64)[0] >> 1)
+    entropy = [key, int(purpose), cycle, *([member] if member else [])]  # a lone learner is member 0
+    seed = int(np.random.SeedSequence(entropy).generate_state(1, np.uint64)[0] >> 1)
     return torch.Generator(device=device).manual_seed(seed)

@@ -1,15 +1,20 @@
-"""Which environment a saved state belongs to."""
+"""Saved states: what they hold, which environment they belong to, and whether they can be."""
 
 from __future__ import annotations
 
 import dataclasses
 from typing import Any
 
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
 from alenv.episode import Episode
 from alenv.errors import InvalidState
-from alenv.recipe import Protocol, Recipe
+from alenv.pool import OUTLIER
+from alenv.settings import Protocol, Recipe
 
-VERSION = 2
+VERSION = 3
 UNREADABLE = (
     LookupError,
     TypeError,
@@ -17,31 +22,59 @@ UNREADABLE = (
     AttributeError,
     RuntimeError,
 )  # what reading nonsense raises
+UNCHANGED = "give what get_state returned, unchanged"
 
 
-def fingerprint(recipe: Recipe, protocol: Protocol, checksum: str) -> dict[str, Any]:
-    """Returns what a state depends on, as loadable values: recipe, protocol and the checksum of the data."""
-    return {
-        "recipe": dataclasses.asdict(recipe),
-        "protocol": dataclasses.asdict(protocol),
-        "dataset": checksum,
-    }
+@dataclasses.dataclass(frozen=True)
+class Fingerprint:
+    """What a state depends on, and the sizes that bound what it can hold.
+
+    Attributes:
+        recipe: How the classifier is trained.
+        protocol: What is bought when, with the budget resolved.
+        checksum: Of the dataset.
+        pool_size: N.
+        num_classes: C.
+        test_size: Test images.
+    """
+
+    recipe: Recipe
+    protocol: Protocol
+    checksum: str
+    pool_size: int
+    num_classes: int
+    test_size: int
+
+    def as_dict(self) -> dict[str, Any]:
+        """Returns what identifies the environment, as loadable values."""
+        return {
+            "recipe": dataclasses.asdict(self.recipe),
+            "protocol": dataclasses.asdict(self.protocol),
+            "dataset": self.checksum,
+        }
 
 
-def check(saved: Any, recipe: Recipe, protocol: Protocol, checksum: str) -> Episode:
-    """Checks that a state was saved from an environment with these settings, and returns its episode.
+def check(saved: Any, own: Fingerprint) -> tuple[Episode, NDArray[np.int64]]:
+    """Checks that a state was saved from such an environment and that an episode can be as it says.
+
+    Args:
+        saved: What ``get_state`` gave.
+        own: The environment that is to take it.
+
+    Returns:
+        The episode, and the pool indices (n,) of all labels that were revealed in it.
 
     Raises:
-        InvalidState: It was not; the message names what differs.
+        InvalidState: It was not, or it cannot be; the message names what is wrong.
     """
     if not isinstance(saved, dict) or saved.get("version") != VERSION:
         raise InvalidState("The state was not written by this version of alenv; start the episode anew.")
     for part in ("environment", "episode", "learner", "previous"):
         first = part == "previous" and part in saved and saved[part] is None  # cycle 0 has none before it
         if not first and not isinstance(saved.get(part), dict):
-            raise InvalidState(f"The state has no {part}; give what get_state returned, unchanged.")
+            raise InvalidState(f"The state has no {part}; {UNCHANGED}.")
     theirs = saved["environment"]
-    for group, value in fingerprint(recipe, protocol, checksum).items():
+    for group, value in own.as_dict().items():
         other = theirs.get(group)
         if other == value:
             continue
@@ -52,6 +85,57 @@ def check(saved: Any, recipe: Recipe, protocol: Protocol, checksum: str) -> Epis
             "environment with the settings it was saved from."
         )
     try:
-        return Episode.from_state(saved["episode"])
+        wrong = _impossible(saved["episode"], saved["previous"], own)
+        if wrong is None:
+            revealed = _indices(saved["revealed"], own.pool_size)
+            if revealed is not None:
+                return Episode.from_state(saved["episode"]), revealed
+            wrong = "its revealed labels are no distinct pool indices"
     except UNREADABLE as error:
         raise InvalidState(f"The episode of the state cannot be read ({error!r}).") from error
+    raise InvalidState(f"The state cannot be one of an episode here ({wrong}); {UNCHANGED}.")
+
+
+def _impossible(episode: dict[str, Any], previous: object, own: Fingerprint) -> str | None:
+    """Says what no episode of this environment can hold, or returns None."""
+    protocol = own.protocol
+    cycle = len(episode["test_correct"]) - 1
+    labeled, labels = _indices(episode["labeled"], own.pool_size), episode["labels"]
+    splits = len(episode["test_correct"]) if protocol.validation else 0
+    if not _whole(episode["key"], 2**63 - 1):
+        return "its key is no whole number below 2**63"
+    if not 0 <= cycle <= protocol.cycles:
+        return f"it has {cycle + 1} test accuracies"
+    if (previous is None) != (cycle == 0):
+        return "the weights of the cycle before do not belong to its cycle"
+    if labeled is None:
+        return "its labeled images are no distinct pool indices"
+    if episode["initial_size"] != protocol.initial_size:
+        return f"its initial set has {episode['initial_size']} images"
+    if len(labeled) != protocol.initial_size + cycle * protocol.query_size:
+        return f"it has {len(labeled)} labels after {cycle} queries"
+    if labels.shape != episode["labeled"].shape or labels.dtype != torch.int64:
+        return "its labels are not one whole number per labeled image"
+    if len(labels) and not OUTLIER <= int(labels.min()) <= int(labels.max()) < own.num_classes:
+        return "a label is none of the classes"
+    if len(episode["validation_correct"]) != splits:
+        return f"it has {len(episode['validation_correct'])} validation accuracies"
+    counts = [(own.test_size, episode["test_correct"]), (protocol.validation, episode["validation_correct"])]
+    if not all(_whole(count, most) for most, given in counts for count in given):
+        return "an accuracy is impossible"
+    if not _whole(episode["replaced"], protocol.query_size):
+        return f"{episode['replaced']} replaced indices"
+    return None
+
+
+def _whole(value: object, most: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= most
+
+
+def _indices(given: Any, size: int) -> NDArray[np.int64] | None:
+    """Returns distinct pool indices, or None where ``given`` is no int64 tensor of them."""
+    if not isinstance(given, torch.Tensor) or given.ndim != 1 or given.dtype != torch.int64:
+        return None
+    indices: NDArray[np.int64] = given.numpy().copy()
+    inside = not len(indices) or 0 <= indices.min() <= indices.max() < size
+    return indices if inside and len(np.unique(indices)) == len(indices) else None

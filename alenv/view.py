@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -10,95 +9,121 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from alenv import observation, queries
 from alenv.episode import Episode
+from alenv.errors import unknown
+from alenv.learners.images import ImageSet
+from alenv.learners.protocol import Learner
 from alenv.oracle import Oracle
-from alenv.scored import IndicesLike, Learner, ScoredImages
+from alenv.scores import Facts, IndicesLike, ScoredImages
+from alenv.settings import OBSERVATIONS, Protocol, Recipe
 
 
 class Validation(ScoredImages):
-    """The validation split: the same methods, with labels."""
+    """The validation split: the same methods, with labels.
+
+    Attributes:
+        accuracy: Accuracy on it after the latest cycle, in [0, 1].
+    """
 
     def __init__(self, labels: NDArray[np.int64], *args: Any) -> None:
         super().__init__(*args)
         self._labels = torch.from_numpy(labels).to(self._images.device)
+        self.accuracy = 0.0
 
     def labels(self, indices: IndicesLike | None = None) -> Tensor:
         """Returns the labels, int64 (n,)."""
         return self._labels.clone() if indices is None else self._labels[self._tensor(indices)]
 
-    def scored_by(self, learner: Learner) -> Validation:
+    def _scored_by(self, learner: Learner, costs: dict[str, float]) -> Validation:
         """Returns the same split with another learner's scores."""
-        shared = (self._images, self._recipe, self._runtime, self._spelling)
-        return Validation(self._labels.cpu().numpy(), learner, *shared)
+        return Validation(self._labels.cpu().numpy(), self._facts, learner, self._images, costs)
 
 
 class View(ScoredImages):
-    """The pool as an agent sees it; read-only, and refreshed by the environment after every cycle.
+    """The pool as an agent sees it; read-only, and renewed by the environment after every cycle.
+
+    It shows no label that was not bought, no test accuracy, no seed and no file.
 
     Attributes:
         validation: The validation split with labels, or None.
-        num_classes: C.
-        query_size: B.
     """
 
     def __init__(
         self,
-        *args: Any,
+        facts: Facts,
+        learner: Learner,
+        images: ImageSet,
+        *,
         oracle: Oracle,
         validation: Validation | None,
-        num_classes: int,
-        query_size: int,
-        draw_candidates: Callable[[Episode], NDArray[np.int64]],
-        observe: Callable[[View, str], Any],
+        costs: dict[str, float] | None = None,
     ) -> None:
-        super().__init__(*args)
+        super().__init__(facts, learner, images, costs)
         self._oracle = oracle
         self.validation = validation
-        self.num_classes = num_classes
-        self.query_size = query_size
-        self._draw_candidates = draw_candidates
-        self._observe = observe
-        self._episode: Episode | None = None
+        self._episode: Episode
 
-    def refresh(self, episode: Episode, previous: dict[str, Any] | None) -> None:
+    def _renew(
+        self, episode: Episode, previous: dict[str, Any] | None, candidates: NDArray[np.int64] | None = None
+    ) -> None:
         """Points the view at a new state of the episode; the environment alone calls this.
 
         Args:
             episode: The episode so far.
             previous: State of last cycle's learner, None at cycle 0.
+            candidates: int64 (K,); None = they are drawn when they are asked for.
         """
         self._forget(episode.cycle)
         self._episode = episode
         self._previous_state = previous
         self._previous: View | None = None
-        self._candidates: NDArray[np.int64] | None = None
+        self._candidates = candidates
         self._unlabeled: NDArray[np.int64] | None = None
-        self._labeled = episode.labeled
         if self.validation is not None:
             self.validation._forget(episode.cycle)
+            self.validation.accuracy = episode.validation_correct[-1] / len(self.validation)
+
+    # ---- facts ----------------------------------------------------------------------------------------------
 
     @property
-    def episode(self) -> Episode:
-        """What has happened so far."""
-        assert self._episode is not None, "the environment refreshes the view before it hands it out"
-        return self._episode
+    def recipe(self) -> Recipe:
+        """How the classifier is trained; files and code that it names are shown as ``"file"``."""
+        return self._facts.recipe.without_paths()
+
+    @property
+    def protocol(self) -> Protocol:
+        """What is bought when: initial size, query size, budget, cycles."""
+        return self._facts.protocol
+
+    @property
+    def num_classes(self) -> int:
+        """C."""
+        return self._facts.num_classes
+
+    @property
+    def query_size(self) -> int:
+        """B."""
+        return self._facts.protocol.query_size
 
     @property
     def cycle(self) -> int:
         """Queries answered so far."""
         return self._cycle
 
+    # ---- the pool -------------------------------------------------------------------------------------------
+
     @property
     def labeled(self) -> NDArray[np.int64]:
         """The labeled pool indices in order of purchase, int64 (L,), read-only."""
-        return self._labeled
+        return self._episode.labeled
 
     @property
     def unlabeled(self) -> NDArray[np.int64]:
         """The unlabeled pool indices in ascending order, int64 (U,), read-only."""
         if self._unlabeled is None:
             free = np.ones(len(self), dtype=bool)
-            free[self._labeled] = False
+            free[self.labeled] = False
             self._unlabeled = _frozen(np.flatnonzero(free))
         return self._unlabeled
 
@@ -109,7 +134,8 @@ class View(ScoredImages):
         With fewer than K images left they repeat cyclically.
         """
         if self._candidates is None:
-            self._candidates = _frozen(self._draw_candidates(self.episode))
+            drawn = queries.draw_candidates(self._episode, len(self), self._facts.candidates)
+            self._candidates = _frozen(drawn)
         return self._candidates
 
     def labels(self, indices: IndicesLike | None = None) -> Tensor:
@@ -118,12 +144,19 @@ class View(ScoredImages):
         Raises:
             HiddenLabel: The label of an index was not bought.
         """
-        wanted = self._labeled if indices is None else self._tensor(indices).cpu().numpy()
-        return torch.from_numpy(self._oracle.bought(wanted)).to(self._images.device)
+        wanted = self.labeled if indices is None else self._tensor(indices).cpu().numpy()
+        return torch.from_numpy(self._oracle.bought(wanted)).to(self.device)
+
+    # ---- the classifier -------------------------------------------------------------------------------------
 
     @property
     def classifier(self) -> Any:
-        """An eval-mode fp32 deep copy of the network, with ``features``, ``feature_maps`` and ``head``."""
+        """An eval-mode fp32 deep copy of the network, with ``features``, ``feature_maps`` and ``head``.
+
+        Raises:
+            MissingHead: The recipe trains no network.
+        """
+        self.require(["classifier"])
         return self._learner.copy_classifier()
 
     @property
@@ -132,25 +165,20 @@ class View(ScoredImages):
         if self._previous_state is None:
             return None
         if self._previous is None:
-            with self._runtime.active():
+            with self.runtime.active():
                 learner = self._learner.fork(self._previous_state)
-            shared = (self._images, self._recipe, self._runtime, self._spelling)
+            split = self.validation
             view = View(
+                self._facts,
                 learner,
-                *shared,
+                self._images,
                 oracle=self._oracle,
-                validation=None if self.validation is None else self.validation.scored_by(learner),
-                num_classes=self.num_classes,
-                query_size=self.query_size,
-                draw_candidates=self._same_candidates,
-                observe=self._observe,
+                validation=None if split is None else split._scored_by(learner, self._costs),
+                costs=self._costs,
             )
-            view.refresh(self.episode.before(), None)
+            view._renew(self._episode.before(), None, self.candidates)
             self._previous = view
         return self._previous
-
-    def _same_candidates(self, episode: Episode) -> NDArray[np.int64]:
-        return np.array(self.candidates)
 
     def observation(self, kind: str) -> Any:
         """Returns the environment's own observation: ``"stats"``, ``"candidates"`` or ``"progress"``.
@@ -158,7 +186,36 @@ class View(ScoredImages):
         Raises:
             UnknownName: There is no such observation.
         """
-        return self._observe(self, kind)
+        if kind not in OBSERVATIONS:
+            raise unknown("observation", kind, OBSERVATIONS)
+        with self.runtime.active():
+            progressed = self._progress()
+            if kind == "progress":
+                return progressed
+            probabilities = self.probabilities(self.candidates)
+            summary = observation.stats(progressed, probabilities)
+            if kind == "stats":
+                return summary
+            return observation.candidates(
+                summary,
+                self.candidates,
+                self.features(self.candidates),
+                probabilities,
+                {name: getattr(self, name)(self.candidates) for name in self._learner.provides},
+            )
+
+    def _progress(self) -> observation.Float32:
+        protocol = self.protocol
+        accuracies = (0.0, 0.0)
+        if self.validation is not None:
+            right, total = self._episode.validation_correct, len(self.validation)
+            accuracies = (right[-1] / total, right[max(len(right) - 2, 0)] / total)
+        return observation.progress(
+            self.cycle / max(protocol.cycles, 1),
+            len(self.labeled) / max(protocol.initial_size + int(protocol.budget), 1),
+            accuracies,
+            self._episode.class_counts(self.num_classes),
+        )
 
 
 def _frozen(indices: NDArray[np.int64]) -> NDArray[np.int64]:

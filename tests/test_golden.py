@@ -22,7 +22,7 @@ def test_streams_of_seed_zero() -> None:
     assert env.view.labeled[:5].tolist() == [46, 1004, 182, 474, 919]  # type: ignore[attr-defined]
     assert env.view.candidates[:5].tolist() == [1049, 985, 481, 865, 554]  # type: ignore[attr-defined]
     agent = agents.make("random")
-    agent.reset(env, seed=0)
+    agent.reset(env.unwrapped.view, seed=0)
     assert agent.act(None)[:6].tolist() == [558, 1002, 780, 211, 816, 652]
     assert STATS_SIZE == 27
 
@@ -33,7 +33,7 @@ def test_accuracies_of_seed_zero() -> None:
         env = gym.make("ALDigitsRidge-v0", observe="progress")
         observation, _ = env.reset(seed=0)
         agent = agents.make(name)
-        agent.reset(env, seed=0)
+        agent.reset(env.unwrapped.view, seed=0)
         right = []
         for _ in range(4):
             observation, *_ = env.step(agent.act(observation))

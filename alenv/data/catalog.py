@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ from alenv.data.tiny_imagenet import TINY_IMAGENET
 _PUBLISHED: dict[str, Source] = {
     source.name: source for source in (CIFAR10, CIFAR100, SVHN, FASHION_MNIST, TINY_IMAGENET)
 }
+
+_OWN: dict[str, Callable[[], Dataset]] = {}  # a user's datasets, loaded at their first use
 
 # One record per process, so that environments share memory maps, and forked workers share them too.
 _LOADED: dict[tuple[str, str], Dataset] = {}
@@ -54,7 +57,23 @@ class Entry:
 
 def names() -> tuple[str, ...]:
     """Returns the name of every dataset."""
-    return (digits.NAME, *_PUBLISHED, image_folder.NAME)
+    return (digits.NAME, *_PUBLISHED, image_folder.NAME, *_OWN)
+
+
+def register(name: str, load: Callable[[], Dataset]) -> None:
+    """Adds a user's dataset, or replaces an earlier one of that name.
+
+    Args:
+        name: A lower-case name.
+        load: Returns it; called at the first use.
+
+    Raises:
+        UnknownName: A dataset of alenv's own has the name.
+    """
+    if name in names() and name not in _OWN:
+        raise errors.UnknownName(f"There is a dataset {name!r} already; choose another name.")
+    _OWN[name] = load
+    _LOADED.pop((name, "own"), None)
 
 
 def load(name: str, **options: Any) -> Dataset:
@@ -82,6 +101,10 @@ def load(name: str, **options: Any) -> Dataset:
             f"The dataset {name!r} takes no option {next(iter(given))!r}; {', '.join(image_folder.OPTIONS)} "
             f"belong to {image_folder.NAME!r}."
         )
+    if name in _OWN:
+        if (name, "own") not in _LOADED:
+            _LOADED[name, "own"] = _OWN[name]()
+        return _LOADED[name, "own"]
     folder = cache.root() / name
     key = (name, "") if name == digits.NAME else (str(folder), "")
     if key not in _LOADED:
@@ -112,7 +135,8 @@ def add(name: str, place: str | Path, *, replace: bool = False) -> Dataset:
     """
     _check_name(name)
     if name not in _PUBLISHED:
-        ready = "comes with scikit-learn" if name == digits.NAME else "is read from its root="
+        ready = "comes with scikit-learn" if name == digits.NAME else "is made by its own code"
+        ready = "is read from its root=" if name == image_folder.NAME else ready
         raise errors.UnknownName(f"{name} {ready} and is never added; add one of {', '.join(_PUBLISHED)}.")
     folder, origin = cache.root() / name, Path(place).expanduser().absolute()
 
@@ -139,7 +163,7 @@ def verify(name: str) -> tuple[Path, ...]:
         name: One of :func:`names`; ``"image_folder"`` means every cached image folder.
 
     Returns:
-        The folders that were read, all of them sound; none for the digits, which lie in memory.
+        The folders that were read, all of them sound; none for those that lie in memory.
 
     Raises:
         UnknownName: There is no such dataset.
@@ -147,7 +171,7 @@ def verify(name: str) -> tuple[Path, ...]:
         CorruptDataset: A file differs from what was stored; the message names it and the way out.
     """
     _check_name(name)
-    if name == digits.NAME:
+    if name == digits.NAME or name in _OWN:
         return ()
     folders = _folders(name)
     if not folders:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from alenv.errors import CorruptDataset
+
 ARRAYS = ("train_images", "train_labels", "test_images", "test_labels")
 
 _BLOCK_BYTES = 1 << 24
+_ORDER_SEED = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,7 +29,7 @@ class Dataset:
         class_names: The name of each label.
         checksum: SHA-256 of the four arrays.
         source: Where the pixels come from: ``"official archive"``, ``"other images in the official layout"``,
-            ``"re-encoded images"``, ``"image folder"`` or ``"scikit-learn"``.
+            ``"re-encoded images"``, ``"image folder"``, ``"a user's arrays"`` or ``"scikit-learn"``.
         mean: Per channel, of pixels scaled to [0, 1].
         std: Per channel, of pixels scaled to [0, 1].
         paths: The file of each train row, for image folders only.
@@ -44,6 +47,47 @@ class Dataset:
     std: tuple[float, ...]
     paths: tuple[str, ...] | None = None
 
+    @classmethod
+    def of(
+        cls,
+        name: str,
+        train: tuple[np.ndarray, np.ndarray],
+        test: tuple[np.ndarray, np.ndarray],
+        class_names: Sequence[str] | None = None,
+    ) -> Dataset:
+        """Makes a dataset of arrays, in a fixed random order, so that the order gives no class away.
+
+        Args:
+            name: A lower-case name.
+            train: Images uint8 (n, H, W, C) or (n, H, W), and whole-number labels (n,) from 0.
+            test: The same for the test images (m, ...).
+            class_names: One per label; None = their numbers.
+
+        Raises:
+            CorruptDataset: An array has another shape, dtype or range.
+        """
+        arrays: dict[str, np.ndarray] = {}
+        count = len(class_names) if class_names is not None else 1 + int(np.max(train[1], initial=0))
+        for split, (images, labels) in (("train", train), ("test", test)):
+            images, labels = np.asarray(images), np.asarray(labels)
+            images = images[..., None] if images.ndim == 3 else images
+            _check_arrays(f"The {split} set of {name}", images, labels, count)
+            order = np.random.default_rng(_ORDER_SEED).permutation(len(labels))
+            arrays[f"{split}_images"] = images[order]
+            arrays[f"{split}_labels"] = labels[order].astype(np.int64)
+        for array in arrays.values():
+            array.setflags(write=False)
+        mean, std = channel_statistics(arrays["train_images"])
+        return cls(
+            name=name,
+            **arrays,
+            class_names=tuple(class_names or map(str, range(count))),
+            checksum=combined_checksum({each: array_digest(array) for each, array in arrays.items()}),
+            source="a user's arrays",
+            mean=mean,
+            std=std,
+        )
+
     @property
     def num_classes(self) -> int:
         """The number of classes."""
@@ -54,6 +98,20 @@ class Dataset:
         """Height, width and channels of every image."""
         height, width, channels = self.train_images.shape[1:]
         return int(height), int(width), int(channels)
+
+
+def _check_arrays(what: str, images: np.ndarray, labels: np.ndarray, classes: int) -> None:
+    """Raises ``CorruptDataset`` where images or labels are not of the form that a dataset has."""
+    if images.dtype != np.uint8 or images.ndim != 4 or not len(images):
+        raise CorruptDataset(
+            f"{what} has {images.dtype} images of shape {images.shape}; give uint8 of shape (n, H, W, C)."
+        )
+    whole = labels.ndim == 1 and np.issubdtype(labels.dtype, np.integer)
+    if not whole or len(labels) != len(images) or not 0 <= labels.min() <= labels.max() < classes:
+        raise CorruptDataset(
+            f"{what} has {labels.dtype} labels of shape {labels.shape} for {len(images)} images; give one whole "
+            f"number from 0 to {classes - 1} per image."
+        )
 
 
 def array_digest(array: np.ndarray) -> str:

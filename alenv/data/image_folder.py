@@ -119,7 +119,7 @@ def inspect(
     Args:
         root: The folder.
         image_size: Height and width of the stored images: the shorter side is resized to it, the longer
-            side cropped around the centre.
+            side cropped around the center.
         test_share: Share of the test set in a folder without one, in (0, 1).
         split_seed: Seed of that split.
         on_corrupt: ``"raise"`` refuses a folder with unreadable images, ``"skip"`` leaves them out.

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from alenv.data.class_folders import ClassFolders
-from alenv.data.progress import progress
+from alenv.progress import progress
 from alenv.data.storage import Block
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def all_grey(root: Path, files: Sequence[str]) -> bool:
 
 
 def decode(file: Path, image_shape: tuple[int, int, int]) -> np.ndarray:
-    """Reads one image: upright, shorter side resized with antialiasing, centre cropped.
+    """Reads one image: upright, shorter side resized with antialiasing, center cropped.
 
     Args:
         file: The image file; colour is turned to luminance for one channel, grey repeated for three, an

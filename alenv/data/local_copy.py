@@ -14,7 +14,7 @@ import numpy as np
 from alenv import errors
 from alenv.data.class_folders import has_splits, list_splits
 from alenv.data.images import decode_all
-from alenv.data.progress import hushed
+from alenv.progress import hushed
 from alenv.data.source import Source, reading_official
 from alenv.data.storage import Description, Writer
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from alenv.nets import airbench, convnet, densenet, lenet, resnet, vgg
 from alenv.nets.classifier import BatchNorm, Classifier, Dropout, Outputs
-from alenv.nets.initialization import initialize
+from alenv.nets.initialization import construct, initialize
 from alenv.nets.registry import SMALLEST_IMAGE, build, check, fixed_size, names
 
 __all__ = [
@@ -15,9 +14,8 @@ __all__ = [
     "Outputs",
     "build",
     "check",
+    "construct",
     "fixed_size",
     "initialize",
     "names",
 ]
-
-_FAMILIES = (airbench, convnet, densenet, lenet, resnet, vgg)  # imported so that they register

@@ -26,10 +26,10 @@ class Outputs(NamedTuple):
 
 
 class BatchNorm(nn.BatchNorm2d):
-    """Batch normalisation that also trains on a single value per channel.
+    """Batch normalization that also trains on a single value per channel.
 
     The last batch of an epoch may hold one image, and deep in a network its map may be 1x1. One value has no
-    variance, so torch refuses it; here the running statistics normalise it, and they stay as they are.
+    variance, so torch refuses it; here the running statistics normalize it, and they stay as they are.
     """
 
     def forward(self, input: Tensor) -> Tensor:
@@ -96,7 +96,7 @@ class Classifier(nn.Module):
         self.head = nn.Linear(feature_size, num_classes)
 
     def trunk(self, images: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """Maps normalised images (n, c, H, W) to features (n, D) and up to four maps (n, c, h, w)."""
+        """Maps normalized images (n, c, H, W) to features (n, D) and up to four maps (n, c, h, w)."""
         raise NotImplementedError
 
     def classify(self, features: Tensor) -> Tensor:
@@ -109,7 +109,7 @@ class Classifier(nn.Module):
         return logits
 
     def forward(self, images: Tensor) -> Tensor:
-        """Maps normalised images (n, c, H, W) to logits (n, C)."""
+        """Maps normalized images (n, c, H, W) to logits (n, C)."""
         return self.classify(self.trunk(images)[0])
 
     def outputs(self, images: Tensor) -> Outputs:
@@ -118,11 +118,11 @@ class Classifier(nn.Module):
         return Outputs(self.classify(features), features, maps)
 
     def features(self, images: Tensor) -> Tensor:
-        """Maps normalised images (n, c, H, W) to penultimate features (n, D)."""
+        """Maps normalized images (n, c, H, W) to penultimate features (n, D)."""
         return self.trunk(images)[0]
 
     def feature_maps(self, images: Tensor) -> list[Tensor]:
-        """Maps normalised images (n, c, H, W) to up to four stage outputs (n, c, h, w)."""
+        """Maps normalized images (n, c, H, W) to up to four stage outputs (n, c, h, w)."""
         return self.trunk(images)[1]
 
     def member_masks(self, count: int, generator: torch.Generator) -> Tensor:

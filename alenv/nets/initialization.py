@@ -2,12 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TypeVar
+
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd
 
 from alenv.errors import InvalidRecipe
+
+
+Network = TypeVar("Network", bound=nn.Module)
+
+
+def construct(make: Callable[[], Network], generator: torch.Generator) -> Network:
+    """Builds a network on the CPU whose weights come from a generator; the global random state plays no part.
+
+    Args:
+        make: Builds the modules; runs where tensors have no memory yet, so it must not look at weights.
+        generator: A CPU generator that decides all weights.
+
+    Raises:
+        InvalidRecipe: A layer whose default distribution is not known to ``initialize``.
+    """
+    with torch.device("meta"):
+        network = make()
+    network.to_empty(device="cpu")
+    initialize(network, generator)
+    return network
 
 
 @torch.no_grad()
@@ -37,7 +60,7 @@ def initialize(module: nn.Module, generator: torch.Generator) -> None:
             layer.weight.normal_(generator=generator)
         elif [*layer.parameters(recurse=False), *layer.buffers(recurse=False)]:
             kind = type(layer).__name__
-            raise InvalidRecipe(f"The layer {kind} has no known initialisation; add it to `initialize`.")
+            raise InvalidRecipe(f"The layer {kind} has no known initialization; add it to `initialize`.")
 
 
 def _ones_and_zeros(weight: Tensor | None, bias: Tensor | None) -> None:

@@ -15,7 +15,7 @@ CHANNELS = (6, 16)
 class LeNet(Classifier):
     """Two 5x5 convolutions with ReLU and 2x2 max-pools, then layers of 120 and 84 and the head.
 
-    Images below 32x32 are padded with zeros, which is the mean color after normalisation. The taps are the
+    Images below 32x32 are padded with zeros, which is the mean color after normalization. The taps are the
     two pool outputs.
 
     Source: LeCun et al. 1998.

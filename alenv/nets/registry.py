@@ -1,4 +1,4 @@
-"""The backbones by name: a decorator registers a builder, and the builder's name is the id."""
+"""The backbones by name: a decorator registers a builder, whose name is the id; every file here is found."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import torch
 
 from alenv.errors import InvalidRecipe, unknown
 from alenv.nets.classifier import Classifier, Dropout
-from alenv.nets.initialization import initialize
+from alenv.nets.initialization import construct
+from alenv.plugins import walk
 
 SMALLEST_IMAGE = 8
 
@@ -52,24 +53,29 @@ def register(*, width: int | None, fixed_size: bool = False) -> Callable[[Builde
     return add
 
 
+def _registered() -> dict[str, Backbone]:
+    walk("alenv.nets")
+    return _BACKBONES
+
+
 def check(name: str) -> None:
     """Checks that there is a backbone of this name.
 
     Raises:
         UnknownName: There is none.
     """
-    if name not in _BACKBONES:
+    if name not in _registered():
         raise unknown("backbone", name, _BACKBONES)
 
 
 def fixed_size(name: str) -> bool:
     """Says whether a backbone takes images of the size it was built for and no other; False for unknown names."""
-    return name in _BACKBONES and _BACKBONES[name].fixed_size
+    return name in _registered() and _BACKBONES[name].fixed_size
 
 
 def names() -> tuple[str, ...]:
     """Returns the names of all backbones."""
-    return tuple(sorted(_BACKBONES))
+    return tuple(sorted(_registered()))
 
 
 def build(
@@ -109,11 +115,9 @@ def build(
     if width is not None and width < 1:
         raise InvalidRecipe(f"width={width} is not a positive number of channels.")
     drop = Dropout(dropout)
-    with torch.device("meta"):
-        classifier = backbone.builder(
-            Shape(channels, height, breadth, num_classes), width or backbone.width or 0
-        )
-    classifier.to_empty(device="cpu")
-    initialize(classifier, generator)
+    shape = Shape(channels, height, breadth, num_classes)
+    classifier = construct(
+        lambda: backbone.builder(shape, width or backbone.width or 0), generator
+    )
     classifier.dropout = drop
     return classifier

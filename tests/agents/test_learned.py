@@ -58,7 +58,7 @@ def test_a_saved_policy_acts_as_the_model_did(tmp_path, algorithm):
     wrapped, env = make(), native()
     observation, _ = wrapped.reset(seed=5)
     env.reset(seed=5)
-    agent.reset(env, seed=env.unwrapped.key)  # the wrapper's strategies draw from the episode's key
+    agent.reset(env.unwrapped.view, seed=env.unwrapped.key)  # the wrapper's strategies draw from the episode's key
     for _ in range(3):
         action, _ = model.predict(observation, deterministic=True)
         observation, reward, *_, info = wrapped.step(action)
@@ -73,7 +73,7 @@ def test_loading_by_spelling(tmp_path, model):
     for text in (f"policy={path}", str(path)):
         agent = agents.make(text)
         assert isinstance(agent, agents.LearnedPolicy)
-        assert agent.needs_validation
+        assert "validation" in agent.needs
     assert "Stable-Baselines3" in agents.describe(f"policy={path}").source
 
 
@@ -95,7 +95,7 @@ def test_drawing_instead_of_preferring(tmp_path, model):
     before = torch.get_rng_state()
     queries = []
     for seed in (0, 0, *range(1, 12)):
-        agent.reset(env, seed=seed)
+        agent.reset(env.unwrapped.view, seed=seed)
         queries.append(tuple(agent.act(None)))
     assert queries[0] == queries[1]
     assert len({tuple(sorted(query)) for query in queries}) > 2  # not one strategy with one query

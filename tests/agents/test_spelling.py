@@ -27,6 +27,9 @@ from alenv.errors import InvalidQuery, UnknownName
         ),
         ("a@x=NaN@y=Infinity@z=[1]", Spelling(("a",), {}, {"x": "NaN", "y": "Infinity", "z": "[1]"})),
         ("a@x=1=2", Spelling(("a",), {}, {"x": "1=2"})),
+        ("mine.py:Own", Spelling(("mine.py:Own",))),
+        ("a.b:Own:x=1@lr=2", Spelling(("a.b:Own",), {"x": 1}, {"lr": 2})),
+        ("coreset+mine.py:Own:x=1", Spelling(("coreset", "mine.py:Own"), {"x": 1})),
         ("policy=runs/a:b+c", Spelling(("policy",), {"path": "runs/a:b+c"})),
         ("policy=p@validation=100", Spelling(("policy",), {"path": "p"}, {"validation": 100})),
     ],
@@ -36,7 +39,7 @@ def test_parsing(text, expected):
 
 
 @pytest.mark.parametrize(
-    "text", ["", "+margin", "a+b+c", "margin:pool", "margin:=all", "margin@joint", "a:x=1:x=2", "margin:"]
+    "text", ["", "+margin", "a+b+c", "margin:pool=all:x", "margin:=all", "margin@joint", "a:x=1:x=2", "margin:"]
 )
 def test_what_cannot_be_read_is_refused(text):
     with pytest.raises(UnknownName, match="cannot be read"):
@@ -70,6 +73,7 @@ def test_making_by_text_and_by_keyword():
     [
         ("margn", "did you mean 'margin'"),
         ("coreset+margn", "did you mean 'margin'"),
+        ("margin:pool", "write each option as name=value"),
         ("margin:pol=all", "did you mean 'pool'"),
         ("margin:pool=al", "did you mean 'all'"),
         ("coreset+margin:by=badge", "no options"),
@@ -90,7 +94,7 @@ def test_a_seed_is_a_whole_number(seed):
     env = gym.make("ALDigitsRidge-v0")
     env.reset(seed=0)
     with pytest.raises(InvalidQuery, match="at least 0"):
-        agents.make("margin").reset(env, seed=seed)
+        agents.make("margin").reset(env.unwrapped.view, seed=seed)
 
 
 @pytest.mark.parametrize("name", ["margin", "entropy", "least_confidence"])
@@ -98,6 +102,6 @@ def test_nothing_is_chosen_from_an_exhausted_pool(name):
     env = gym.make("ALDigitsRidge-v0", initial_size=1097, budget=0)
     env.reset(seed=0)
     agent = agents.make(name)
-    agent.reset(env)
+    agent.reset(env.unwrapped.view)
     with pytest.raises(InvalidQuery, match="only 0 are unlabeled"):
         agent.act(None)

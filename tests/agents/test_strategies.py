@@ -10,8 +10,8 @@ import torch
 from sklearn.cluster import KMeans
 
 import agents
-from agents import uncertainty
-from agents.badge import gradient_distances, gradient_factors
+from agents.strategies import uncertainty
+from agents.strategies.badge import gradient_distances, gradient_factors
 from alenv import geometry
 from alenv.errors import InvalidQuery, MissingHead
 
@@ -73,20 +73,46 @@ def test_ll4al_takes_the_highest_predicted_loss(planted, query):
     assert query(agents.make("ll4al"), view).tolist() == expected.tolist()
 
 
-def test_ll4al_says_at_reset_what_is_missing(planted, bound):
+def test_ll4al_says_at_reset_what_is_missing(planted):
     for name in ("ll4al", "coreset+ll4al", "ll4al+margin"):
-        with pytest.raises(MissingHead, match=r'gym\.make\("ALFake-v0", joint="loss_prediction"\)'):
-            agents.make(name).reset(bound(planted(predicted_loss=None)), seed=0)
+        with pytest.raises(MissingHead, match=r'gym\.make\("ALPlanted-v0", joint="loss_prediction"\)'):
+            agents.make(name).reset(planted(scores={}), seed=0)
 
 
 def test_a_composition_needs_what_its_parts_need():
     assert agents.make("coreset+margin").needs == ()
     assert agents.make("coreset+ll4al").needs == agents.make("ll4al+coreset").needs == ("predicted_loss",)
     assert agents.make("ll4al+ll4al").needs == ("predicted_loss",)
-    for parts in ([False, False], [False, True], [True, False]):
-        by, then = agents.make("coreset"), agents.make("margin")
-        by.needs_validation, then.needs_validation = parts
-        assert agents.Subset(by, then).needs_validation == any(parts)
+    by, then = agents.make("coreset"), agents.make("margin")
+    by.needs, then.needs = ("validation", "members"), ("members", "embedding")
+    assert agents.Subset(by, then).needs == ("validation", "members", "embedding")
+
+
+def test_a_composition_tells_and_saves_its_parts(planted):
+    class Counter(agents.Strategy):
+        """Counts what it is told."""
+
+        told = 0
+
+        def update(self, reward, info):
+            self.told += 1
+
+        def get_state(self):
+            return {"told": self.told}
+
+        def set_state(self, state):
+            self.told = state["told"]
+
+    made, again = (agents.Subset(Counter(), agents.make("margin")) for _ in range(2))
+    made.reset(planted())
+    made.update(0.5, {})
+    made.update(None, {})
+    assert made.get_state() == {"0": {"told": 2}, "1": {}}
+    again.set_state(made.get_state())
+    assert again.by.told == 2
+    plain = agents.make("coreset+margin")
+    assert plain.get_state() == {}
+    plain.set_state({})
 
 
 def test_best_orders_ties_at_random_and_nan_last():
@@ -101,7 +127,7 @@ def test_best_orders_ties_at_random_and_nan_last():
 
 def test_coreset_equals_a_slow_loop(planted, query):
     view = planted(query_size=25)
-    x = view._features.double().numpy()
+    x = view.features().double().numpy()
     covered, expected = list(view.labeled), []
     for _ in range(25):
         distance = np.square(x[:, None] - x[covered]).sum(2).min(1)
@@ -123,7 +149,7 @@ def explicit_gradients(view, indices):
     """The gradient of the cross-entropy to the guessed class, by the last weights, from autograd."""
     features, weights = (
         view.features(indices).double(),
-        torch.zeros(view.num_classes, view._features.shape[1]),
+        torch.zeros(view.num_classes, view.features().shape[1]),
     )
     rows = []
     for h, logits in zip(features, view.logits(indices).double(), strict=True):

@@ -15,7 +15,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv
 
 import agents
 import alenv
-from agents.wrappers import Strategies
+from agents.policies.choosing import Strategies
 from alenv.errors import EpisodeOver, InvalidQuery, MissingHead, NotReset, UnknownName
 from alenv.seeding import Purpose, torch_stream
 

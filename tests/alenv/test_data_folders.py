@@ -221,8 +221,8 @@ def test_a_huge_photograph_decodes_like_a_small_one(tmp_path: Path) -> None:
     ramp = np.tile(np.linspace(0, 255, 640).astype(np.uint8), (480, 1))
     Image.fromarray(ramp).convert("RGB").save(tmp_path / "photo.jpg", quality=95)
     decoded = images.decode(tmp_path / "photo.jpg", (16, 16, 3)).astype(float)
-    centres = (80 + (np.arange(16) + 0.5) * 30) / 640 * 255
-    np.testing.assert_allclose(decoded[8, :, 0], centres, atol=5)
+    centers = (80 + (np.arange(16) + 0.5) * 30) / 640 * 255
+    np.testing.assert_allclose(decoded[8, :, 0], centers, atol=5)
 
 
 def spoil(root: Path, count: int) -> list[str]:

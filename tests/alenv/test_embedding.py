@@ -42,7 +42,7 @@ def unit(rows: np.ndarray) -> np.ndarray:
     return rows / np.linalg.norm(rows, axis=1, keepdims=True)
 
 
-def standardised_pixels(dataset: Dataset) -> np.ndarray:
+def standardized_pixels(dataset: Dataset) -> np.ndarray:
     images = np.concatenate([dataset.train_images, dataset.test_images]).transpose(0, 3, 1, 2)
     mean, std = (np.reshape(value, (-1, 1, 1)) for value in (dataset.mean, dataset.std))
     return ((images / 255.0 - mean) / std).reshape(len(images), -1)
@@ -52,7 +52,7 @@ def test_pixels_that_fit_are_kept() -> None:
     digits = data.load("digits")
     rows = embed(digits, "pixels")
     assert (rows.shape, rows.dtype) == ((1797, 64), np.float32)
-    pixels = standardised_pixels(digits)
+    pixels = standardized_pixels(digits)
     np.testing.assert_allclose(rows, unit(pixels - pixels[:1297].mean(0)), atol=1e-5)
 
 
@@ -60,7 +60,7 @@ def test_pixels_that_fit_are_kept() -> None:
 def test_more_pixels_are_reduced_as_by_scikit_learn(train: int) -> None:
     dataset = toy(train, shape=(12, 12, 1))
     rows = embed(dataset, "pixels", 9)
-    pixels = standardised_pixels(dataset)
+    pixels = standardized_pixels(dataset)
     expected = unit(PCA(9, svd_solver="full").fit(pixels[:train]).transform(pixels))
     assert rows.shape == (train + 10, 9)
     # Each component's sign is free.
@@ -94,7 +94,7 @@ def test_a_dictionary_whitens_its_patches() -> None:
     dataset = toy(200, shape=(16, 16, 1))
     words = embedding._dictionary(dataset.train_images, 1, torch.Generator().manual_seed(0))
     windows = embedding._windows(embedding._tensor(dataset.train_images)).reshape(-1, 16)
-    white = (embedding._contrast_normalised(windows) - words.mean) @ words.whitening
+    white = (embedding._contrast_normalized(windows) - words.mean) @ words.whitening
     covariance = torch.cov(white.T)
     # Noise of equal strength everywhere: 15 equal directions, none for the brightness that was taken out.
     values = torch.linalg.eigvalsh(covariance)

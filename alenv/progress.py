@@ -20,10 +20,10 @@ def progress(title: str, total: int) -> Iterator[Callable[[int], None]]:
     """Yields a function that advances a bar on the terminal; the bar vanishes at the end.
 
     Args:
-        title: What is going on.
+        title: What is going on; empty for no bar.
         total: How many units there are.
     """
-    if not watched():
+    if not title or not watched():
         yield lambda count: None
         return
     from rich.console import Console  # noqa: PLC0415  (`import alenv` stays light)

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from alenv.errors import MissingHead
+from alenv.learners.images import ImageSet, in_batches
 from alenv.pool import OUTLIER
-from alenv.recipe import Recipe
 from alenv.runtime import Runtime
-from alenv.training.images import ImageSet, in_batches
+from alenv.settings import Recipe
 
 
 class RidgeLearner:
@@ -24,9 +24,11 @@ class RidgeLearner:
 
     Attributes:
         feature_size: D.
+        frozen_features: True; they are the embedding.
         provides: No score beside the probabilities.
     """
 
+    frozen_features = True
     provides: tuple[str, ...] = ()
 
     def __init__(self, recipe: Recipe, feature_size: int, num_classes: int, runtime: Runtime) -> None:
@@ -115,7 +117,7 @@ class RidgeLearner:
     def _missing(self, what: str) -> MissingHead:
         return MissingHead(f"A ridge head has no {what}; use an environment with head='network'.")
 
-    def members(self, features: Tensor, count: int, cycle: int) -> Tensor:
+    def members(self, images: ImageSet, indices: Tensor, count: int, cycle: int) -> Tensor:
         """Raises ``MissingHead``: a ridge head has no members."""
         raise self._missing("members")
 
@@ -129,8 +131,18 @@ class RidgeLearner:
         return {**{name: values.cpu() for name, values in sums.items()}, "count": self._count}
 
     def set_state(self, state: dict[str, Any]) -> None:
-        """Restores what ``get_state`` gave."""
+        """Restores what ``get_state`` gave.
+
+        Raises:
+            ValueError: A sum or the weights are of another shape or dtype, or the count is no number of labels.
+        """
         device = self.runtime.device
+        for name, own in (("gram", self._gram), ("cross", self._cross), ("weights", self._weights)):
+            given = state[name]
+            if given.shape != own.shape or given.dtype != own.dtype:
+                raise ValueError(f"{name} of shape {tuple(given.shape)}")
+        if isinstance(state["count"], bool) or not isinstance(state["count"], int) or state["count"] < 0:
+            raise ValueError(f"count of {state['count']!r}")
         self._gram = state["gram"].to(device)
         self._cross = state["cross"].to(device)
         self._weights = state["weights"].to(device)

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, ClassVar
 
 import torch
 
-from agents.base import Indices, Strategy, register
+from agents.base import Indices, Strategy
+from agents.registry import register
 from alenv import geometry
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""What is fixed before an experiment: how the classifier is trained (Recipe) and what is bought when (Protocol)."""
+"""What is fixed before an experiment: training (Recipe), purchases (Protocol), and the environment's own ways (Options)."""
 
 from __future__ import annotations
 
@@ -64,8 +64,16 @@ def _optional(spec: Any) -> Any:
     return _field(None, (f"None or {words}", lambda value: value is None or test(value)))
 
 
+def _text(default: str) -> Any:
+    return _field(default, ("a string", lambda value: isinstance(value, str)))
+
+
 def _text_or_none() -> Any:
     return _field(None, ("None or a string", lambda value: value is None or isinstance(value, str)))
+
+
+def _is_path(value: str | None) -> bool:
+    return value is not None and any(mark in value for mark in ("/", "\\", ".", ":"))
 
 
 def _fractions(value: Any) -> bool:
@@ -118,9 +126,11 @@ class Recipe:
         low_resolution: Share of a cycle's steps, the first ones, that train on images of a smaller side.
         low_resolution_scale: That side as a share of the full one; never less than 8 pixels.
         label_smoothing: Share of the target spread over all classes, in [0, 1).
-        joint: Objective trained beside the classification loss, one of ``alenv.objectives()``; None for none.
+        joint: Objective trained beside the classification loss, one of ``alenv.objectives()`` or a user's own
+            (``"FILE.py:NAME"``, ``"MODULE:NAME"``); None for none.
         joint_options: The objective's own options, given to ``gym.make`` flat as ``joint_...=``.
-        embedding: Frozen label-free representation: ``"pixels"``, ``"patches"`` or a ``.npy`` file by dataset row.
+        embedding: Frozen label-free representation: ``"pixels"``, ``"patches"``, a ``.npy`` file by dataset row, or a
+            user's own function (``"FILE.py:NAME"``, ``"MODULE:NAME"``).
         embedding_size: Dimensions kept by ``"pixels"`` and ``"patches"``.
         ridge_penalty: L2 penalty of the ridge head, on unit-length embeddings.
         beta: Probabilities of the ridge head are softmax(beta * scores).
@@ -190,6 +200,11 @@ class Recipe:
             )
         if self.nesterov and (self.optimizer != "sgd" or self.momentum == 0):
             raise InvalidRecipe("nesterov=True was given; it needs optimizer='sgd' with momentum above 0.")
+
+    def without_paths(self) -> Recipe:
+        """Returns this recipe as an agent may see it: files and code are named ``"file"``, not by their path."""
+        hidden = {name: "file" for name in ("pretraining", "joint", "embedding") if _is_path(getattr(self, name))}
+        return dataclasses.replace(self, **hidden)
 
 
 @dataclass(frozen=True)
@@ -273,6 +288,61 @@ class Protocol:
         return dataclasses.replace(self, budget=budget)
 
 
-def field_names(settings: type[Recipe] | type[Protocol]) -> Iterable[str]:
-    """Names the fields of ``Recipe`` or ``Protocol``."""
+FOLDER_OPTIONS = ("root", "image_size", "on_corrupt", "test_share", "split_seed")
+OBSERVATIONS = ("candidates", "stats", "progress")
+
+
+@dataclass(frozen=True)
+class Options:
+    """Settings of the environment that change neither training nor protocol, except for ``root`` and its kin.
+
+    Attributes:
+        observe: ``"candidates"``, ``"stats"`` or ``"progress"``.
+        candidates: K; None takes min(10 B, pool - initial).
+        reward: ``"accuracy"``, ``"gain"`` or ``"auc_gain"``.
+        on_invalid: ``"replace"`` or ``"raise"``.
+        allow_peek: Whether ``peek`` may be called, and a restored state may go back behind labels that were
+            revealed since.
+        device: ``"auto"`` or a torch device.
+        threads: CPU threads; None takes every core that this process may use.
+        root: Folder of an image folder.
+        image_size: Side that an image folder's images are brought to.
+        on_corrupt: ``"raise"`` or ``"skip"`` unreadable files of an image folder.
+        test_share: Share of a folder without ``train/`` and ``test/`` that becomes the test set.
+        split_seed: Seed of that split.
+        default_device: What ``device="auto"`` means.
+
+    Raises:
+        InvalidRecipe: A value is none of those that are allowed.
+    """
+
+    observe: str = _choice("candidates", *OBSERVATIONS)
+    candidates: int | None = _optional(_integer(1, 1))
+    reward: str = _choice("accuracy", "accuracy", "gain", "auc_gain")
+    on_invalid: str = _choice("replace", "replace", "raise")
+    allow_peek: bool = _flag(False)
+    device: str = _text("auto")
+    threads: int | None = _optional(_integer(1, 1))
+    root: str | None = _text_or_none()
+    image_size: int = _integer(32, 1)
+    on_corrupt: str = _choice("raise", "raise", "skip")
+    test_share: float = _real(0.2)
+    split_seed: int = _integer(0, 0)
+    default_device: str = _text("auto")
+
+    def __post_init__(self) -> None:
+        _check_fields(self, InvalidRecipe)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything an environment is made of."""
+
+    recipe: Recipe
+    protocol: Protocol
+    options: Options
+
+
+def field_names(settings: type[Recipe] | type[Protocol] | type[Options]) -> Iterable[str]:
+    """Names the fields of ``Recipe``, ``Protocol`` or ``Options``."""
     return [spec.name for spec in dataclasses.fields(settings)]

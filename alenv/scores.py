@@ -3,55 +3,51 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from typing import Any, Protocol
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from alenv.errors import InvalidQuery, MissingHead
-from alenv.recipe import Recipe
+from alenv import needs
+from alenv.errors import InvalidQuery
+from alenv.learners.augmentation import Augmentation
+from alenv.learners.images import ImageSet
+from alenv.learners.protocol import Learner
 from alenv.runtime import Runtime
-from alenv.training import objectives
-from alenv.training.images import Augmentation, ImageSet
+from alenv.settings import Protocol, Recipe
 
 IndicesLike = NDArray[Any] | Tensor | Sequence[int]
 
 
-class Learner(Protocol):
-    """What the environment trains: a network or a closed-form head."""
+@dataclass(frozen=True)
+class Facts:
+    """What all views of one environment have in common.
 
-    feature_size: int
-    provides: tuple[str, ...]
+    Attributes:
+        recipe: How the classifier is trained.
+        protocol: What is bought when.
+        runtime: Device, precision, threads.
+        num_classes: C.
+        candidates: K.
+        spelling: The arguments of ``gym.make`` that error messages show, the id in quotes first.
+    """
 
-    def begin(self, key: int) -> None:
-        """Starts an episode."""
+    recipe: Recipe
+    protocol: Protocol
+    runtime: Runtime
+    num_classes: int
+    candidates: int
+    spelling: str
 
-    def fit(self, images: ImageSet, labeled: NDArray[Any], labels: NDArray[Any], cycle: int) -> None:
-        """Trains one cycle on the bought labels."""
-
-    def infer(self, images: ImageSet, indices: Tensor, maps: bool = False) -> dict[str, Tensor]:
-        """Scores images."""
-
-    def predict(self, images: ImageSet) -> Tensor:
-        """Classifies a whole set."""
-
-    def members(self, features: Tensor, count: int, cycle: int) -> Tensor:
-        """Scores features under several members."""
-
-    def copy_classifier(self) -> Any:
-        """Copies the network."""
-
-    def get_state(self) -> dict[str, Any]:
-        """Copies the state."""
-
-    def set_state(self, state: dict[str, Any]) -> None:
-        """Restores the state."""
-
-    def fork(self, state: dict[str, Any]) -> Learner:
-        """Builds another learner with a given state."""
+    @cached_property
+    def offers(self) -> frozenset[str]:
+        """What these views can give."""
+        return needs.offers(self.recipe, self.protocol)
 
 
 class ScoredImages:
@@ -65,30 +61,41 @@ class ScoredImages:
     """
 
     def __init__(
-        self, learner: Learner, images: ImageSet, recipe: Recipe, runtime: Runtime, spelling: str
+        self, facts: Facts, learner: Learner, images: ImageSet, costs: dict[str, float] | None = None
     ) -> None:
         """Binds a learner to a set of images.
 
         Args:
+            facts: What all views of the environment have in common.
             learner: Gives the scores.
             images: The set.
-            recipe: Says what the learner offers.
-            runtime: Device and threads.
-            spelling: The arguments of ``gym.make`` that error messages show, the id in quotes first.
+            costs: Where seconds and images of inference are added up; None = a record of its own.
         """
+        self._facts = facts
         self._learner = learner
         self._images = images
-        self._recipe = recipe
-        self._runtime = runtime
-        self._spelling = spelling
+        self._costs: dict[str, float] = {} if costs is None else costs
         self._scores: dict[str, Tensor] = {}  # (N, ...) by name; allocated once, valid where ``_scored``
-        self.costs: dict[str, float] = {}
 
     def _forget(self, cycle: int) -> None:
         """Makes all scores invalid; called before the first use, and when the classifier has changed."""
         self._cycle = cycle
         self._scored: dict[bool, Tensor] = {}  # without and with feature maps, bool (N,)
-        self.costs.update(inference_seconds=0.0, inferred_images=0.0)
+
+    @property
+    def offers(self) -> frozenset[str]:
+        """Names of the methods and attributes that this environment can answer; see ``alenv.offers``."""
+        return self._facts.offers
+
+    @property
+    def runtime(self) -> Runtime:
+        """Device, precision and threads of the environment."""
+        return self._facts.runtime
+
+    @property
+    def device(self) -> torch.device:
+        """Where tensors are returned."""
+        return self._images.device
 
     def __len__(self) -> int:
         return len(self._images)
@@ -127,7 +134,7 @@ class ScoredImages:
     def _infer(self, name: str, indices: IndicesLike | None) -> Tensor:
         wanted = self._tensor(indices)
         maps = name.startswith("map")
-        with self._runtime.active():
+        with self.runtime.active():
             known = self._scored_images(maps)[wanted]
             if name not in self._scores or not known.all():
                 missing = torch.unique(wanted[~known])
@@ -148,29 +155,46 @@ class ScoredImages:
             self._scores[name][missing] = values
         for kind in {False, maps}:
             self._scored_images(kind)[missing] = True
-        self.costs["inference_seconds"] += time.perf_counter() - start
-        self.costs["inferred_images"] += len(missing)
+        self._add_costs(time.perf_counter() - start, len(missing))
 
-    def _missing(self, what: str, option: str) -> MissingHead:
-        advice = f"make one with gym.make({self._spelling}, {option})"
-        if self._recipe.head == "ridge":  # its head gives no score at all, whatever is set
-            network = self._spelling.replace("Ridge-v", "-v")
-            advice = f"train a network instead, with gym.make({network}, {option})"
-        return MissingHead(f"This environment has no {what}; {advice}.")
+    def _add_costs(self, seconds: float, images: int) -> None:
+        self._costs["inference_seconds"] = self._costs.get("inference_seconds", 0.0) + seconds
+        self._costs["inferred_images"] = self._costs.get("inferred_images", 0.0) + images
+
+    def require(self, names: Iterable[str]) -> None:
+        """Checks that all of some names are offered.
+
+        Raises:
+            MissingHead: One is not; the message says which environment offers it.
+        """
+        for name in needs.missing(names, self.offers):
+            raise needs.missing_head(name, self._facts.recipe, self._facts.spelling)
 
     def images(self, indices: IndicesLike | None = None, raw: bool = False) -> Tensor:
         """Returns normalized float32 (n, C, H, W), or with ``raw`` the stored uint8 (n, C, H, W)."""
         stored = self._images.raw(self._tensor(indices))
         return stored.permute(0, 3, 1, 2).contiguous() if raw else self._images.normalize(stored)
 
-    def augmented(self, generator: torch.Generator, indices: IndicesLike | None = None) -> Tensor:
-        """Returns float32 (n, C, H, W) with the recipe's training augmentation, drawn from a CPU generator."""
+    def augmented(
+        self,
+        generator: torch.Generator,
+        indices: IndicesLike | None = None,
+        augmentation: Augmentation | None = None,
+    ) -> Tensor:
+        """Returns float32 (n, C, H, W), augmented and normalized.
+
+        Args:
+            generator: A CPU generator that draws the changes.
+            indices: Positions (n,).
+            augmentation: Which changes; None = those of the recipe.
+        """
         stored = self._images.raw(self._tensor(indices))
-        return self._images.augmented(stored, Augmentation.of(self._recipe), generator)
+        chosen = augmentation or Augmentation.of(self._facts.recipe)
+        return self._images.augmented(stored, chosen, generator)
 
     def features(self, indices: IndicesLike | None = None) -> Tensor:
         """Returns raw penultimate features, float32 (n, D); the embedding for a linear head."""
-        if self._recipe.head == "ridge":
+        if self._learner.frozen_features:
             return self.embedding(indices)
         return self._infer("features", indices)
 
@@ -190,17 +214,19 @@ class ScoredImages:
             indices: Positions (n,).
 
         Raises:
-            MissingHead: The recipe has no dropout.
+            MissingHead: The recipe has no members.
             InvalidQuery: ``members`` is not a whole number of at least 1.
 
         Source: Gal and Ghahramani 2016; only dropout is in training mode, BatchNorm stays in eval mode.
         """
-        if self._recipe.head != "network" or self._recipe.dropout == 0:
-            raise self._missing("members", "dropout=0.5")
+        self.require(["members"])
         if isinstance(members, bool) or not isinstance(members, (int, np.integer)) or members < 1:
             raise InvalidQuery(f"{members!r} members were asked for; ask for a whole number of at least 1.")
-        with self._runtime.active():
-            return self._learner.members(self.features(indices), members, self._cycle)
+        wanted, start = self._tensor(indices), time.perf_counter()
+        with self.runtime.active():
+            found = self._learner.members(self._images, wanted, int(members), self._cycle)
+        self._add_costs(time.perf_counter() - start, len(wanted))
+        return found
 
     def feature_maps(self, indices: IndicesLike | None = None) -> list[Tensor]:
         """Returns up to four spatially averaged stage outputs, a list of float32 (n, c).
@@ -208,6 +234,7 @@ class ScoredImages:
         Raises:
             MissingHead: The recipe trains no network.
         """
+        self.require(["feature_maps"])
         first = self._infer("map0", indices)
         rest = [name for name in sorted(self._scores) if name.startswith("map") and name != "map0"]
         return [first, *(self._infer(name, indices) for name in rest)]
@@ -218,7 +245,8 @@ class ScoredImages:
         Raises:
             MissingHead: The recipe trains no loss module.
         """
-        return self._head("predicted_loss", "loss module", indices)
+        self.require(["predicted_loss"])
+        return self._infer("predicted_loss", indices)
 
     def labeled_score(self, indices: IndicesLike | None = None) -> Tensor:
         """Returns the discriminator's score, float32 (n,), higher for images that look labeled.
@@ -226,15 +254,8 @@ class ScoredImages:
         Raises:
             MissingHead: The recipe trains no discriminator.
         """
-        return self._head("labeled_score", "discriminator", indices)
-
-    def _head(self, name: str, what: str, indices: IndicesLike | None) -> Tensor:
-        if name not in self._learner.provides:
-            offered = objectives.providing(name)
-            if not offered:
-                raise MissingHead(f"This environment has no {what}, and no objective gives {name} yet.")
-            raise self._missing(what, f'joint="{offered[0]}"')
-        return self._infer(name, indices)
+        self.require(["labeled_score"])
+        return self._infer("labeled_score", indices)
 
     def embedding(self, indices: IndicesLike | None = None) -> Tensor:
         """Returns the frozen, label-free representation, float32 (n, D).
@@ -242,6 +263,6 @@ class ScoredImages:
         Raises:
             MissingHead: The recipe names none.
         """
-        if self._images.embedding is None:
-            raise self._missing("embedding", 'embedding="patches"')
+        self.require(["embedding"])
+        assert self._images.embedding is not None, "the recipe names one"
         return self._images.embedding.index_select(0, self._tensor(indices))

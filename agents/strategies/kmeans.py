@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 import torch
 
-from agents.base import Indices, Strategy, best, register
+from agents.base import Indices, Strategy, best
+from agents.registry import register
 from alenv import geometry
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""Policies trained by Stable-Baselines3, saved as data and loaded as agents; any agent as a predictor."""
+"""Policies trained by Stable-Baselines3, saved as data and loaded as agents."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-import gymnasium as gym
 import numpy as np
 import torch
 from gymnasium import spaces
@@ -20,12 +19,15 @@ from stable_baselines3.common.policies import ActorCriticPolicy, BasePolicy
 from stable_baselines3.dqn.policies import DQNPolicy
 from torch import Tensor, nn
 
-from agents.base import Agent, Indices
+from agents.base import Agent, Indices, Strategy
+from agents.compose import made, needs_of, restore, states_of
+from agents.policies.choosing import Strategies
 from agents.spelling import POLICY, POLICY_CONFIG
-from agents.strategies import strategy
-from agents.wrappers import Strategies
 from alenv import STATS_SIZE
 from alenv.errors import AlenvError, CorruptRun, RunConflict, StorageError, UnknownName, unknown
+
+if TYPE_CHECKING:
+    from alenv import View
 
 FORMAT = 1
 WEIGHTS = "weights.pt"
@@ -36,39 +38,57 @@ TRAINING_OPTIONS = ("optimizer_class", "optimizer_kwargs")  # of no use to a pol
 
 
 class LearnedPolicy(Agent):
-    """Reads the state of learning and delegates each query to one of several strategies.
+    """Reads the state of learning and delegates each query to one of several agents.
+
+    The one that made the query is told what it earned; all keep their states.
 
     Args:
-        policy: Maps ``stats`` to a preference for each strategy.
-        strategies: How the strategies are spelled, in the order of the policy's actions.
-        deterministic: Take the preferred strategy; otherwise draw one by its probability.
+        policy: Maps ``stats`` to a preference for each agent.
+        strategies: How the agents are spelled, in the order of the policy's actions.
+        deterministic: Take the preferred one; otherwise draw one by its probability.
     """
 
     name: ClassVar[str] = POLICY
-    needs_validation: bool = True
     cost: ClassVar[str] = "one inference pass over the candidates, and that of the chosen strategy"
     source: ClassVar[str] = "trained with Stable-Baselines3 on ChooseStrategy"
 
     def __init__(self, policy: BasePolicy, strategies: tuple[str, ...], deterministic: bool = True) -> None:
         self._policy = policy
-        self._strategies = [strategy(name) for name in strategies]
-        self.needs = tuple(dict.fromkeys(need for each in self._strategies for need in each.needs))
+        self._agents = [made(name) for name in strategies]
+        self.needs = ("validation", *needs_of(self._agents))
         self._deterministic = deterministic
+        self._chosen: Agent | None = None  # the one that made the latest query
 
-    def check(self, view: Any) -> None:
-        """Checks what the strategies need."""
-        for each in self._strategies:
-            each.check(view)
+    def reset(self, view: View, seed: int = 0) -> None:
+        """Starts an episode for all agents."""
+        super().reset(view, seed)
+        self._chosen = None
+        for each in self._agents:
+            each.reset(view, seed)
 
     def act(self, observation: Any) -> Indices:
-        """Chooses a strategy from ``stats`` and returns its query; the observation itself is not used."""
+        """Chooses an agent from ``stats`` and returns its query; the observation itself is not used."""
         stream = self.stream()
         stats = np.asarray(self.view.observation("stats"), dtype=np.float32)
         if self._deterministic:
             choice = int(self._policy.predict(stats, deterministic=True)[0])
         else:
             choice = int(torch.multinomial(self._probabilities(stats), 1, generator=stream))
-        return self._strategies[choice].query(self.view, stream)
+        agent = self._chosen = self._agents[choice]
+        return agent.query(self.view, stream) if isinstance(agent, Strategy) else agent.act(observation)
+
+    def update(self, reward: float | None, info: dict[str, Any]) -> None:
+        """Tells the agent that made the query."""
+        if self._chosen is not None:
+            self._chosen.update(reward, info)
+
+    def get_state(self) -> dict[str, Any]:
+        """Returns the states of the agents inside."""
+        return states_of(self._agents)
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Restores what ``get_state`` gave."""
+        restore(self._agents, state)
 
     @torch.no_grad()
     def _probabilities(self, stats: NDArray[np.float32]) -> Tensor:
@@ -206,50 +226,3 @@ def _rebuilt(config: dict[str, Any]) -> BasePolicy:
     build: Callable[..., BasePolicy] = POLICIES[config["algorithm"]]
     with torch.random.fork_rng(devices=[]):  # SB3 draws initial weights from the global stream
         return build(observations, Strategies(config["strategies"]), lambda _: 0.0, **options)
-
-
-class Predictor:
-    """An agent with the ``predict`` method of Stable-Baselines3, for instance for ``evaluate_policy``.
-
-    The agent starts anew at cycle 0 of every episode, with the episode's key as its seed. It is told no
-    rewards, so agents that learn while they play stay as they are.
-
-    Args:
-        agent: The agent.
-        env: The one environment it plays in, wrapped or not.
-    """
-
-    def __init__(self, agent: Agent, env: gym.Env[Any, Any]) -> None:
-        self._agent = agent
-        self._env = env
-        self._key: int | None = None
-
-    def predict(
-        self,
-        observation: Any,
-        state: tuple[NDArray[Any], ...] | None = None,
-        episode_start: NDArray[np.bool_] | None = None,
-        deterministic: bool = False,
-    ) -> tuple[Indices, tuple[NDArray[Any], ...] | None]:
-        """Chooses the next query.
-
-        Args:
-            observation: Handed to the agent.
-            state: Returned as it is.
-            episode_start: Given by vector environments: the query is then returned as a batch of one.
-            deterministic: Not used; the agent's seed decides.
-
-        Returns:
-            int64 (B,), or (1, B) with ``episode_start``, and ``state``.
-        """
-        core: Any = self._env.unwrapped
-        if core.view.cycle == 0 or core.key != self._key:
-            self._agent.reset(self._env, seed=core.key)
-            self._key = core.key
-        action = self._agent.act(observation)
-        return (action if episode_start is None else action[None]), state
-
-
-def as_predictor(agent: Agent, env: gym.Env[Any, Any]) -> Predictor:
-    """Gives an agent the ``predict`` method of Stable-Baselines3; see ``Predictor``."""
-    return Predictor(agent, env)

@@ -6,16 +6,16 @@ of an epoch, and for the loss of a step; it knows no objective by name.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from alenv.errors import InvalidRecipe, unknown
-from alenv.recipe import Recipe, Rule, number
+from alenv import nets
+from alenv.learners.augmentation import Augmentation
+from alenv.settings import Recipe, Rule
 
 Batch = tuple[Tensor, Tensor | None]  # labeled pool indices (n,), unlabeled pool indices (m,) or None
 
@@ -53,7 +53,6 @@ class Step:
         labeled: The labeled images of the step.
         unlabeled: The unlabeled ones, without labels; None when the batch has none.
         losses: (n,) cross-entropy of each labeled image, with the recipe's label smoothing.
-        augment: Draws another augmentation of a ``raw`` batch: uint8 (n, H, W, C) to float32 (n, C, H, W).
         classifier: The classifier in training mode.
         networks: The objective's own networks.
     """
@@ -63,9 +62,31 @@ class Step:
     labeled: Part
     unlabeled: Part | None
     losses: Tensor
-    augment: Callable[[Tensor], Tensor]
-    classifier: nn.Module
+    classifier: nets.Classifier
     networks: nn.ModuleDict
+    _augment: Callable[[Tensor, Augmentation | None], Tensor]
+    _forward: Callable[[nets.Classifier, Tensor], nets.Outputs]
+
+    def augment(self, raw: Tensor, augmentation: Augmentation | None = None) -> Tensor:
+        """Draws another augmentation of some images.
+
+        Args:
+            raw: uint8 (n, H, W, C), a part's ``raw``.
+            augmentation: Which one, for instance a stronger one; None = the recipe's.
+
+        Returns:
+            float32 (n, C, H, W), normalized, at the resolution of the step.
+        """
+        return self._augment(raw, augmentation)
+
+    def forward(self, images: Tensor, classifier: nets.Classifier | None = None) -> nets.Outputs:
+        """Passes images through a network in the recipe's precision.
+
+        Args:
+            images: float32 (n, C, H, W), from ``augment``.
+            classifier: The network, for instance an average of weights; None = the one that is trained.
+        """
+        return self._forward(classifier or self.classifier, images)
 
 
 class Objective:
@@ -74,7 +95,7 @@ class Objective:
     Attributes:
         options: The objective's own options with their defaults; given to ``gym.make`` under these names, which
             start with ``joint_``.
-        rules: What is allowed for an option (see ``alenv.recipe.whole`` and ``number``); where nothing stands
+        rules: What is allowed for an option (see ``alenv.settings.whole`` and ``number``); where nothing stands
             here, any value of its default's type.
         provides: Names of the scores that ``scores`` returns for pool images (``"predicted_loss"``,
             ``"labeled_score"``).
@@ -90,15 +111,17 @@ class Objective:
         self.recipe = recipe
         self.settings = {**self.options, **options}
 
-    def modules(self, classifier: nn.Module) -> dict[str, nn.Module]:
+    def modules(self, classifier: nets.Classifier) -> dict[str, nn.Module]:
         """Builds the objective's networks; their weights are drawn afterwards from a stream of their own."""
         return {}
 
-    def begin(self, classifier: nn.Module, networks: nn.ModuleDict, generator: torch.Generator) -> None:
+    def begin(self, classifier: nets.Classifier, networks: nn.ModuleDict, generator: torch.Generator) -> None:
         """Prepares one cycle of training: optimizers and averages of the objective's own."""
 
     def batches(self, labeled: Tensor, unlabeled: Tensor, generator: torch.Generator) -> list[Batch]:
         """Returns the batches of one epoch, by default the labeled set in random order.
+
+        ``alenv.fitting.paired_batches`` gives those of an objective that takes unlabeled images too.
 
         Args:
             labeled: int64 (L,) pool indices.
@@ -115,7 +138,7 @@ class Objective:
     def after_step(self, step: Step) -> None:
         """Runs after the optimizer's step: optimizers and averages of the objective's own."""
 
-    def evaluated(self, classifier: nn.Module) -> nn.Module:
+    def evaluated(self, classifier: nets.Classifier) -> nets.Classifier:
         """Returns the network whose weights are kept at the end of the cycle (an average, for instance)."""
         return classifier
 
@@ -137,56 +160,3 @@ class Objective:
 
     def set_state(self, state: dict[str, Any]) -> None:
         """Restores what ``get_state`` gave."""
-
-
-_registry: dict[str, type[Objective]] = {}
-T = TypeVar("T", bound=type[Objective])
-
-
-def register(name: str) -> Callable[[T], T]:
-    """Registers an ``Objective`` under the name that ``joint=`` takes."""
-
-    def add(objective: T) -> T:
-        _registry[name] = objective
-        return objective
-
-    return add
-
-
-def names() -> list[str]:
-    """Names every joint objective."""
-    return sorted(_registry)
-
-
-def providing(score: str) -> list[str]:
-    """Names the joint objectives that give pool images a ``score``."""
-    return sorted(name for name, objective in _registry.items() if score in objective.provides)
-
-
-def make(recipe: Recipe) -> Objective:
-    """Builds the objective of a recipe, the plain classification loss when ``joint`` is None.
-
-    Raises:
-        UnknownName: There is no such objective, or it has no such option.
-        InvalidRecipe: An option has a value that is not allowed.
-    """
-    if recipe.joint is None:
-        return Objective(recipe)
-    if recipe.joint not in _registry:
-        raise unknown("objective", recipe.joint, _registry)
-    objective = _registry[recipe.joint]
-    for name, value in recipe.joint_options:
-        if name not in objective.options:
-            raise unknown(f"option of joint={recipe.joint!r}", name, objective.options)
-        words, test = objective.rules.get(name) or _like(objective.options[name])
-        if not test(value):
-            raise InvalidRecipe(f"{name}={value!r} was given; it must be {words}.")
-    return objective(recipe, **dict(recipe.joint_options))
-
-
-def _like(default: Any) -> Rule:
-    """Allows values of the type of ``default``; a whole number will do for a fraction."""
-    if isinstance(default, float):
-        return number(-math.inf)
-    words = f"of type {type(default).__name__}, like its default {default!r}"
-    return words, lambda value: type(value) is type(default)

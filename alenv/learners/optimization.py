@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from alenv.recipe import Recipe
+from alenv.settings import Recipe
 
 
 def make_optimizer(recipe: Recipe, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, ClassVar
 
 import torch
 
-from agents.base import Indices, Strategy, best, register
+from agents.base import Indices, Strategy, best
+from agents.registry import register
 
 if TYPE_CHECKING:
     from alenv import View

@@ -10,11 +10,10 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
-from agents.base import Strategy
-from agents.strategies import strategy
-from alenv import STATS_SIZE
+from agents.base import Agent, feedback
+from agents.compose import made, restore, states_of
+from alenv import STATS_SIZE, core
 from alenv.errors import InvalidQuery, UnknownName
-from alenv.seeding import Purpose, torch_stream
 
 Stats = NDArray[np.float32]
 DEFAULT_STRATEGIES = ("random", "margin", "coreset", "badge")
@@ -41,7 +40,7 @@ class Strategies(spaces.Discrete):  # noqa: PLW1641  (no space of Gymnasium has 
 
 
 class ChooseStrategy(gym.Wrapper[Stats, Any, Any, Any], gym.utils.RecordConstructorArgs):
-    """A step names a strategy, and that strategy makes the query.
+    """A step names an agent, usually a strategy, and that one makes the query and is told what it earned.
 
     Observation: ``stats``, float32 (S,) in [-1, 1], whatever the environment itself shows. Make that one with
     ``observe="progress"``, so that it infers nothing of its own.
@@ -56,7 +55,7 @@ class ChooseStrategy(gym.Wrapper[Stats, Any, Any, Any], gym.utils.RecordConstruc
 
         Args:
             env: The environment.
-            strategies: M spellings of fixed strategies, for instance ``["random", "coreset+margin"]``.
+            strategies: M spellings of agents, for instance ``["random", "coreset+margin"]``.
 
         Raises:
             UnknownName: A strategy does not exist, or there is none.
@@ -65,21 +64,31 @@ class ChooseStrategy(gym.Wrapper[Stats, Any, Any, Any], gym.utils.RecordConstruc
         gym.Wrapper.__init__(self, env)
         if not strategies:
             raise UnknownName("No strategy to choose from; name at least one, for instance 'margin'.")
-        self._strategies: list[Strategy] = [strategy(name) for name in strategies]
+        self._agents: list[Agent] = [made(name) for name in strategies]
         self.action_space = Strategies(strategies)
         self.observation_space = spaces.Box(-1, 1, (STATS_SIZE,), np.float32)
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Stats, dict[str, Any]]:
-        """Resets the environment; see there.
+        """Resets the environment and the agents inside; see there.
+
+        Args:
+            seed: Decides the whole episode.
+            options: ``{"state": s}`` restores what ``get_state`` gave, this one's or the environment's own.
 
         Raises:
             MissingHead: The recipe does not offer what a strategy needs.
         """
-        _, info = self.env.reset(seed=seed, options=options)
-        for each in self._strategies:
-            each.check(self._core.view)
+        given = dict(options or {})
+        states = None
+        if isinstance(given.get("state"), dict) and "agents" in given["state"]:
+            states, given["state"] = given["state"]["agents"], given["state"]["env"]
+        _, info = self.env.reset(seed=seed, options=given or None)
+        inside = core(self.env)
+        for each in self._agents:
+            each.reset(inside.view, seed=inside.key)
+        restore(self._agents, states or {})
         return self._stats(), info
 
     def step(self, action: Any) -> tuple[Stats, float, bool, bool, dict[str, Any]]:
@@ -91,18 +100,18 @@ class ChooseStrategy(gym.Wrapper[Stats, Any, Any, Any], gym.utils.RecordConstruc
         """
         if not self.action_space.contains(action):
             raise InvalidQuery(
-                f"Strategy {action!r} was chosen; give a whole number from 0 to {len(self._strategies) - 1}."
+                f"Strategy {action!r} was chosen; give a whole number from 0 to {len(self._agents) - 1}."
             )
-        self._core.check_budget()
-        view = self._core.view
-        stream = torch_stream(self._core.key, Purpose.AGENT, view.cycle)
-        query = self._strategies[int(action)].query(view, stream)
-        _, reward, terminated, truncated, info = self.env.step(query)
+        inside = core(self.env)
+        inside.check_budget()
+        agent = self._agents[int(action)]
+        _, reward, terminated, truncated, info = self.env.step(agent.act(None))
+        agent.update(*feedback(float(reward), info))
         return self._stats(), float(reward), terminated, truncated, info
 
-    @property
-    def _core(self) -> Any:
-        return self.env.unwrapped
+    def get_state(self) -> dict[str, Any]:
+        """Returns the states of the environment and of the agents inside, for ``reset(options={"state": s})``."""
+        return {"env": core(self.env).get_state(), "agents": states_of(self._agents)}
 
     def _stats(self) -> Stats:
-        return np.array(self._core.view.observation("stats"), dtype=np.float32)
+        return np.array(core(self.env).view.observation("stats"), dtype=np.float32)

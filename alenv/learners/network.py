@@ -10,17 +10,19 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from alenv import nets
+from alenv import fitting, nets
 from alenv.errors import InvalidRecipe
+from alenv.fitting import Moment
+from alenv.learners import objectives
+from alenv.learners.augmentation import Augmentation
+from alenv.learners.images import ImageSet, in_batches, shrink
+from alenv.learners.objectives import Batch, Objective, Part, Step
+from alenv.learners.optimization import learning_rate, make_optimizer
 from alenv.nets.classifier import global_average
 from alenv.pool import OUTLIER
-from alenv.recipe import Recipe
 from alenv.runtime import Runtime
 from alenv.seeding import Purpose, torch_stream
-from alenv.training import objectives
-from alenv.training.images import Augmentation, ImageSet, in_batches, shrink
-from alenv.training.objectives import Objective, Part, Step
-from alenv.training.optimization import learning_rate, make_optimizer
+from alenv.settings import Recipe
 
 
 class NetworkLearner:
@@ -28,12 +30,21 @@ class NetworkLearner:
 
     Attributes:
         feature_size: D, width of the penultimate features.
+        frozen_features: False; they change with every training.
         provides: Names of the scores that the joint objective gives for pool images.
         classifier: The network, on the device.
     """
 
+    frozen_features = False
+
     def __init__(
-        self, recipe: Recipe, shape: tuple[int, int, int], num_classes: int, runtime: Runtime
+        self,
+        recipe: Recipe,
+        shape: tuple[int, int, int],
+        num_classes: int,
+        runtime: Runtime,
+        pretrained: dict[str, Tensor] | None = None,
+        member: int = 0,
     ) -> None:
         """Builds the network without drawing its weights; ``begin`` does that.
 
@@ -42,6 +53,12 @@ class NetworkLearner:
             shape: (C, H, W) of the images.
             num_classes: C.
             runtime: Device, precision, threads.
+            pretrained: Weights of the trunk that replace the initial ones (see ``read_weights``).
+            member: Which member of an ensemble this is; its random streams are its own.
+
+        Raises:
+            InvalidRecipe: The pretrained weights are those of another network, or the backbone takes images of one
+                size only while the recipe trains on smaller ones.
         """
         self.recipe = recipe
         self.runtime = runtime
@@ -50,6 +67,7 @@ class NetworkLearner:
         self.objective: Objective = objectives.make(recipe)
         self.provides = self.objective.provides
         self._augmentation = Augmentation.of(recipe)
+        self._member = member
         self._key = 0
         self.classifier = self._build(torch.Generator().manual_seed(0))
         self.feature_size = self.classifier.feature_size
@@ -58,9 +76,9 @@ class NetworkLearner:
                 f"low_resolution={recipe.low_resolution!r} was given for backbone {recipe.backbone!r}, which takes "
                 "images of one size only; use another backbone or low_resolution=0."
             )
-        self._pretrained = (
-            load_pretraining(recipe.pretraining, self.classifier) if recipe.pretraining else None
-        )
+        self._pretrained = pretrained
+        if pretrained is not None:
+            _check_weights(pretrained, self.classifier, str(recipe.pretraining))
         self.networks = nn.ModuleDict()
 
     def _build(self, generator: torch.Generator) -> nets.Classifier:
@@ -75,18 +93,19 @@ class NetworkLearner:
             generator=generator,
         )
 
+    def _stream(self, purpose: Purpose, cycle: int = 0, device: str = "cpu") -> torch.Generator:
+        return torch_stream(self._key, purpose, cycle, device, self._member)
+
     def begin(self, key: int) -> None:
         """Draws the weights of a new episode: the classifier's and the objective's, each from its own stream."""
         self._key = key
-        classifier = self._build(torch_stream(key, Purpose.WEIGHTS))
+        classifier = self._build(self._stream(Purpose.WEIGHTS))
         if self._pretrained is not None:
             classifier.load_state_dict(self._pretrained, strict=False)
-        with torch.device("meta"):
-            self.networks = nn.ModuleDict(self.objective.modules(classifier))
-        self.networks.to_empty(device="cpu")
-        nets.initialize(self.networks, torch_stream(key, Purpose.OBJECTIVE_WEIGHTS))
+        self.networks = nets.construct(
+            lambda: nn.ModuleDict(self.objective.modules(classifier)), self._stream(Purpose.OBJECTIVE_WEIGHTS)
+        ).to(self.runtime.device)
         self.classifier = self._place(classifier)
-        self.networks.to(self.runtime.device)
 
     def _place(self, classifier: nets.Classifier) -> nets.Classifier:
         return classifier.to(self.runtime.device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]  # no overload has both
@@ -119,69 +138,91 @@ class NetworkLearner:
 
     def _train(self, images: ImageSet, labeled: Tensor, unlabeled: Tensor, known: Tensor, cycle: int) -> None:
         recipe, classifier, networks = self.recipe, self.classifier, self.networks
-        order = torch_stream(self._key, Purpose.BATCHES, cycle)
-        augmenting = torch_stream(self._key, Purpose.AUGMENTATION, cycle)
-        classifier.dropout.generator = torch_stream(self._key, Purpose.DROPOUT, cycle, self.runtime.device)
-        self.objective.begin(classifier, networks, torch_stream(self._key, Purpose.OBJECTIVE, cycle))
-        trained = list(classifier.parameters())
-        for name, network in networks.items():
-            if name not in self.objective.self_trained:
-                trained += network.parameters()
-        optimizer = make_optimizer(recipe, trained)
-        classifier.train()
-        networks.train()
-        for epoch in range(recipe.epochs):
-            batches = self.objective.batches(labeled, unlabeled, order)
-            right, seen = torch.zeros((), device=labeled.device), 0
-            for position, (some, others) in enumerate(batches):
-                progress = (epoch + position / len(batches)) / recipe.epochs
-                for group in optimizer.param_groups:
-                    group["lr"] = learning_rate(recipe, epoch, progress)
-                step = self._forward(images, some, others, known, augmenting, epoch, progress)
-                optimizer.zero_grad()
-                self.objective.loss(step).backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
-                optimizer.step()
-                self.objective.after_step(step)
-                if recipe.stop_accuracy is not None:
-                    right += (step.labeled.logits.argmax(1) == known[some]).sum()
-                    seen += len(some)
-            if recipe.stop_accuracy is not None and float(right) >= recipe.stop_accuracy * seen:
-                break
+        order = self._stream(Purpose.BATCHES, cycle)
+        augmenting = self._stream(Purpose.AUGMENTATION, cycle)
+        classifier.dropout.generator = self._stream(Purpose.DROPOUT, cycle, self.runtime.device)
+        self.objective.begin(classifier, networks, self._stream(Purpose.OBJECTIVE, cycle))
+        hits: list[Tensor] = []  # of the epoch, bool (n,) per step; only where the recipe stops by accuracy
+        step: Step
+
+        def loss(batch: Batch, moment: Moment) -> Tensor:
+            nonlocal step
+            step = self._step(images, batch, known, augmenting, moment)
+            if recipe.stop_accuracy is not None:
+                hits.append(step.labeled.logits.argmax(1) == step.labeled.labels)
+            return self.objective.loss(step)
+
+        def ended() -> bool:
+            if recipe.stop_accuracy is None or not hits:
+                return False
+            right = torch.cat(hits)
+            hits.clear()
+            return float(right.sum()) >= recipe.stop_accuracy * len(right)
+
+        fitting.fit(
+            [classifier, networks],
+            loss,
+            lambda epoch: self.objective.batches(labeled, unlabeled, order),
+            epochs=recipe.epochs,
+            optimizer=make_optimizer(recipe, self._trained()),
+            learning_rate=lambda moment: learning_rate(recipe, moment.epoch, moment.progress),
+            after_step=lambda: self.objective.after_step(step),
+            ended=ended,
+        )
         classifier.dropout.generator = None
         kept = self.objective.evaluated(classifier)
         if kept is not classifier:
             classifier.load_state_dict(kept.state_dict())
-        classifier.eval()
-        networks.eval()
 
-    def _forward(
-        self,
-        images: ImageSet,
-        some: Tensor,
-        others: Tensor | None,
-        known: Tensor,
-        augmenting: torch.Generator,
-        epoch: int,
-        progress: float,
+    def _trained(self) -> list[nn.Parameter]:
+        """Returns what the recipe's optimizer trains: the classifier, and those networks that it is not kept from."""
+        parameters = list(self.classifier.parameters())
+        for name, network in self.networks.items():
+            if name not in self.objective.self_trained:
+                parameters += network.parameters()
+        return parameters
+
+    def _step(
+        self, images: ImageSet, batch: Batch, known: Tensor, augmenting: torch.Generator, moment: Moment
     ) -> Step:
-        def augment(raw: Tensor) -> Tensor:
-            full = images.augmented(raw, self._augmentation, augmenting)
-            early = progress < self.recipe.low_resolution
+        """Augments and classifies the images of one step."""
+
+        def augment(raw: Tensor, augmentation: Augmentation | None) -> Tensor:
+            full = images.augmented(raw, augmentation or self._augmentation, augmenting)
+            early = moment.progress < self.recipe.low_resolution
             return shrink(full, self.recipe.low_resolution_scale) if early else full
 
         def part(indices: Tensor, labels: Tensor | None) -> Part:
             raw = images.raw(indices)
-            batch = augment(raw)
-            with self.runtime.autocast():
-                outputs = self.classifier.outputs(batch)
-            return Part(indices, raw, batch, outputs.features, outputs.feature_maps, outputs.logits, labels)
+            pictures = augment(raw, None)
+            outputs = self._forward(self.classifier, pictures)
+            return Part(
+                indices, raw, pictures, outputs.features, outputs.feature_maps, outputs.logits, labels
+            )
 
-        labeled = part(some, known[some])
+        some, others = batch
+        labels = known[some]
+        labeled = part(some, labels)
         unlabeled = None if others is None or len(others) == 0 else part(others, None)
         losses = F.cross_entropy(
-            labeled.logits, known[some], reduction="none", label_smoothing=self.recipe.label_smoothing
+            labeled.logits, labels, reduction="none", label_smoothing=self.recipe.label_smoothing
         )
-        return Step(progress, epoch, labeled, unlabeled, losses, augment, self.classifier, self.networks)
+        return Step(
+            progress=moment.progress,
+            epoch=moment.epoch,
+            labeled=labeled,
+            unlabeled=unlabeled,
+            losses=losses,
+            classifier=self.classifier,
+            networks=self.networks,
+            _augment=augment,
+            _forward=self._forward,
+        )
+
+    def _forward(self, classifier: nets.Classifier, pictures: Tensor) -> nets.Outputs:
+        """Classifies float32 (n, C, H, W) in the recipe's precision."""
+        with self.runtime.autocast():
+            return classifier.outputs(pictures)
 
     # ---- scoring --------------------------------------------------------------------------------------------
 
@@ -202,8 +243,7 @@ class NetworkLearner:
         self.networks.eval()
 
         def score(batch: Tensor) -> dict[str, Tensor]:
-            with self.runtime.autocast():
-                outputs = self.classifier.outputs(images.normalize(images.raw(batch)))
+            outputs = self._forward(self.classifier, images.normalize(images.raw(batch)))
             result = {"logits": outputs.logits, "features": outputs.features.float()}
             result |= self.objective.scores(self.networks, outputs.features, outputs.feature_maps)
             if maps:
@@ -218,27 +258,28 @@ class NetworkLearner:
         everything = torch.arange(len(images), device=images.device)
         return self.infer(images, everything)["logits"].argmax(1)
 
-    def members(self, features: Tensor, count: int, cycle: int) -> Tensor:
+    @torch.no_grad()
+    def members(self, images: ImageSet, indices: Tensor, count: int, cycle: int) -> Tensor:
         """Returns (count, n, C) probabilities under ``count`` dropout masks, each shared by all images.
 
         Args:
-            features: (n, D).
+            images: A set of images.
+            indices: int64 (n,) positions in it.
             count: Members.
             cycle: The cycle that the masks are keyed by.
         """
-        generator = torch_stream(self._key, Purpose.MEMBERS, cycle)
-        masks = self.classifier.member_masks(count, generator).to(features.device)
-        if len(features) == 0:
-            return features.new_zeros(count, 0, self._num_classes)
+        masks = self.classifier.member_masks(count, self._stream(Purpose.MEMBERS, cycle))
+        masks = masks.to(self.runtime.device)
+        if len(indices) == 0:
+            return masks.new_zeros(count, 0, self._num_classes)
 
         def score(batch: Tensor) -> dict[str, Tensor]:
-            rows = features[batch]
-            each = [self.classifier.head(rows * mask).softmax(1) for mask in masks]
+            features = self._forward(self.classifier, images.normalize(images.raw(batch))).features.float()
+            each = [self.classifier.head(features * mask).softmax(1) for mask in masks]
             return {"members": torch.stack(each, dim=1)}
 
-        with torch.no_grad():
-            positions = torch.arange(len(features), device=features.device)
-            return in_batches(positions, score)["members"].transpose(0, 1)
+        self.classifier.eval()
+        return in_batches(indices, score)["members"].transpose(0, 1)
 
     def copy_classifier(self) -> nets.Classifier:
         """Returns an eval-mode fp32 deep copy of the classifier."""
@@ -266,7 +307,9 @@ class NetworkLearner:
 
     def fork(self, state: dict[str, Any]) -> NetworkLearner:
         """Returns a learner of its own with the given state."""
-        other = NetworkLearner(self.recipe, self._shape, self._num_classes, self.runtime)
+        other = NetworkLearner(
+            self.recipe, self._shape, self._num_classes, self.runtime, self._pretrained, self._member
+        )
         other.set_state(state)
         return other
 
@@ -275,15 +318,14 @@ def _copied(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name: tensor.detach().to("cpu", copy=True) for name, tensor in tensors.items()}
 
 
-def load_pretraining(path: str, classifier: nets.Classifier) -> dict[str, Tensor]:
+def read_weights(path: str) -> dict[str, Tensor]:
     """Reads a ``state_dict`` file for ``pretraining=``, without its head.
 
     Args:
         path: A file written by ``torch.save``; it is loaded weights-only and so runs no code.
-        classifier: The network that the weights must fit.
 
     Raises:
-        InvalidRecipe: The file is missing, unreadable, or belongs to another network.
+        InvalidRecipe: The file is missing or unreadable, or holds something else.
     """
     try:
         weights = torch.load(path, map_location="cpu", weights_only=True)
@@ -293,7 +335,11 @@ def load_pretraining(path: str, classifier: nets.Classifier) -> dict[str, Tensor
         ) from error
     if not isinstance(weights, dict):
         raise InvalidRecipe(f"pretraining={path!r} holds a {type(weights).__name__}; give a state_dict file.")
-    weights = {name: value for name, value in weights.items() if not str(name).startswith("head.")}
+    return {str(name): value for name, value in weights.items() if not str(name).startswith("head.")}
+
+
+def _check_weights(weights: dict[str, Tensor], classifier: nets.Classifier, path: str) -> None:
+    """Raises ``InvalidRecipe`` where pretrained weights are those of another network."""
     wanted = {k: v.shape for k, v in classifier.state_dict().items() if not k.startswith("head.")}
     given = {name: getattr(value, "shape", None) for name, value in weights.items()}
     if given != wanted:
@@ -302,4 +348,3 @@ def load_pretraining(path: str, classifier: nets.Classifier) -> dict[str, Tensor
             f"pretraining={path!r} does not fit this backbone (first difference: {wrong}); give weights of "
             "the same backbone, width and channels."
         )
-    return weights

@@ -8,8 +8,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from alenv.recipe import Rule, number, whole
-from alenv.training.objectives import Objective, Step, register
+from alenv import nets
+from alenv.learners.objectives.base import Objective, Step
+from alenv.learners.objectives.registry import register
+from alenv.settings import Rule, number, whole
 
 
 class LossModule(nn.Module):
@@ -73,10 +75,9 @@ class LossPrediction(Objective):
     }
     provides: ClassVar[tuple[str, ...]] = ("predicted_loss",)
 
-    def modules(self, classifier: nn.Module) -> dict[str, nn.Module]:
+    def modules(self, classifier: nets.Classifier) -> dict[str, nn.Module]:
         """Builds the module on the classifier's taps."""
-        taps: Any = classifier.tap_channels
-        return {"loss_module": LossModule(tuple(taps), self.settings["joint_width"])}
+        return {"loss_module": LossModule(classifier.tap_channels, self.settings["joint_width"])}
 
     def loss(self, step: Step) -> Tensor:
         """Adds the ranking loss to the mean classification loss."""

@@ -1,0 +1,1 @@
+"""Published query strategies, one family per file; every file here is found by itself."""

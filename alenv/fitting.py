@@ -1,0 +1,162 @@
+"""Tools for training small networks: built from a generator, fed with seeded batches, in one loop.
+
+The classifier's training, joint objectives, and strategies with networks of their own all use these. Nothing
+here reads or changes a global random state.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from alenv import nets
+from alenv.errors import InvalidRecipe
+from alenv.progress import progress
+from alenv.runtime import Runtime
+
+LENGTHS = ("labeled", "unlabeled", "longest")
+
+Batch = TypeVar("Batch")
+Network = TypeVar("Network", bound=nn.Module)
+
+
+@dataclass(frozen=True)
+class Moment:
+    """Where a training stands.
+
+    Attributes:
+        epoch: Zero-based epoch.
+        progress: Share of all steps that are done, in [0, 1).
+    """
+
+    epoch: int
+    progress: float
+
+
+def build(make: Callable[[], Network], generator: torch.Generator, runtime: Runtime) -> Network:
+    """Builds a network on the environment's device, with weights from a generator.
+
+    Args:
+        make: Builds the modules, for instance a class or a lambda; it must not look at weights.
+        generator: A CPU generator that decides all weights, for instance the one that ``pick`` is given.
+        runtime: ``view.runtime``.
+
+    Raises:
+        InvalidRecipe: A layer whose default distribution is not known.
+    """
+    return nets.construct(make, generator).to(runtime.device)
+
+
+def fit(
+    networks: nn.Module | Iterable[nn.Module],
+    loss: Callable[[Batch, Moment], Tensor],
+    batches: Callable[[int], Sequence[Batch]],
+    *,
+    epochs: int,
+    optimizer: torch.optim.Optimizer,
+    learning_rate: Callable[[Moment], float] | None = None,
+    after_step: Callable[[], None] | None = None,
+    ended: Callable[[], bool] | None = None,
+    runtime: Runtime | None = None,
+    title: str = "",
+) -> None:
+    """Trains networks; they are in train mode meanwhile and in eval mode afterwards.
+
+    Args:
+        networks: The networks that are trained, for their modes.
+        loss: Maps a batch to the scalar loss of one step.
+        batches: Maps the zero-based epoch to its batches.
+        epochs: Passes over the batches.
+        optimizer: Holds the parameters that each step changes.
+        learning_rate: The rate of each step; None leaves the optimizer's.
+        after_step: Runs after the optimizer's step, for instance for a second optimizer or an average.
+        ended: Asked after each epoch; True ends the training early.
+        runtime: ``view.runtime``: trains with the environment's threads and deterministic kernels; None where the
+            caller has seen to that.
+        title: Shown with a progress bar where somebody watches; empty for none.
+    """
+    trained = [networks] if isinstance(networks, nn.Module) else list(networks)
+    with runtime.active() if runtime is not None else nullcontext(), progress(title, epochs) as advance:
+        for network in trained:
+            network.train()
+        for epoch in range(epochs):
+            each = batches(epoch)
+            for position, batch in enumerate(each):
+                moment = Moment(epoch, (epoch + position / len(each)) / epochs)
+                if learning_rate is not None:
+                    for group in optimizer.param_groups:
+                        group["lr"] = learning_rate(moment)
+                value = loss(batch, moment)
+                optimizer.zero_grad()
+                value.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+                optimizer.step()
+                if after_step is not None:
+                    after_step()
+            advance(1)
+            if ended is not None and ended():
+                break
+        for network in trained:
+            network.eval()
+
+
+def minibatches(indices: Tensor, size: int, generator: torch.Generator) -> list[Tensor]:
+    """Returns int64 ``indices`` (n,) in random order, in batches of ``size``; the last one may be smaller.
+
+    Args:
+        indices: On any device; the batches lie there too.
+        size: At least 1.
+        generator: A CPU generator.
+    """
+    order = torch.randperm(len(indices), generator=generator).to(indices.device)
+    return list(torch.split(indices[order], size))
+
+
+def paired_batches(
+    labeled: Tensor,
+    unlabeled: Tensor,
+    size: int,
+    generator: torch.Generator,
+    *,
+    unlabeled_size: int | None = None,
+    length: str = "labeled",
+) -> list[tuple[Tensor, Tensor]]:
+    """Returns the batches of one epoch of labeled beside unlabeled images.
+
+    Args:
+        labeled: int64 (L,) pool indices, L >= 1.
+        unlabeled: int64 (U,) pool indices; with none, the second part of every batch is empty.
+        size: Labeled images per batch, at least 1.
+        generator: A CPU generator.
+        unlabeled_size: Unlabeled images per batch; None = ``size``.
+        length: Whose images the epoch shows once: ``"labeled"``, ``"unlabeled"`` or ``"longest"``. The others come
+            in as many batches: a fresh random order, then the next when it is used up.
+
+    Raises:
+        InvalidRecipe: There is no such length.
+    """
+    if length not in LENGTHS:
+        raise InvalidRecipe(f"length={length!r} was given; it must be one of {', '.join(map(repr, LENGTHS))}.")
+    other_size = size if unlabeled_size is None else unlabeled_size
+    counts = {"labeled": -(-len(labeled) // size), "unlabeled": -(-len(unlabeled) // other_size)}
+    count = max(1, max(counts.values()) if length == "longest" else counts[length])
+    some = _stretch(labeled, count, size, generator, exact=count == counts["labeled"])
+    others = _stretch(unlabeled, count, other_size, generator, exact=count == counts["unlabeled"])
+    return list(zip(some, others, strict=True))
+
+
+def _stretch(
+    indices: Tensor, count: int, size: int, generator: torch.Generator, exact: bool
+) -> list[Tensor]:
+    """Returns ``count`` batches: each index once where ``exact``, else whole batches from orders in a row."""
+    if exact:
+        return minibatches(indices, size, generator)
+    if not len(indices):
+        return [indices] * count
+    orders = [torch.randperm(len(indices), generator=generator) for _ in range(-(-count * size // len(indices)))]
+    drawn = torch.cat(orders)[: count * size].to(indices.device)
+    return list(torch.split(indices[drawn], size))

@@ -1,0 +1,6 @@
+"""Joint objectives: what is trained beside, or instead of, the plain classification loss; a file for each."""
+
+from alenv.learners.objectives.base import Batch, Objective, Part, Step
+from alenv.learners.objectives.registry import find, make, names, providing, register
+
+__all__ = ["Batch", "Objective", "Part", "Step", "find", "make", "names", "providing", "register"]

@@ -1,0 +1,51 @@
+"""What the environment asks of whatever it trains: a network, a closed-form head, an ensemble."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from numpy.typing import NDArray
+from torch import Tensor
+
+from alenv.learners.images import ImageSet
+
+
+class Learner(Protocol):
+    """What the environment trains.
+
+    Attributes:
+        feature_size: D.
+        frozen_features: Whether its features are the embedding itself, whatever it is trained on.
+        provides: Names of the scores beyond logits and features that ``infer`` gives.
+    """
+
+    feature_size: int
+    frozen_features: bool
+    provides: tuple[str, ...]
+
+    def begin(self, key: int) -> None:
+        """Starts an episode."""
+
+    def fit(self, images: ImageSet, labeled: NDArray[Any], labels: NDArray[Any], cycle: int) -> None:
+        """Trains one cycle on labels (L,) of pool indices (L,), in the order of purchase."""
+
+    def infer(self, images: ImageSet, indices: Tensor, maps: bool = False) -> dict[str, Tensor]:
+        """Scores images at int64 positions (n,): ``logits`` (n, C), ``features`` (n, D) unless frozen, and more."""
+
+    def predict(self, images: ImageSet) -> Tensor:
+        """Classifies a whole set, int64 (n,)."""
+
+    def members(self, images: ImageSet, indices: Tensor, count: int, cycle: int) -> Tensor:
+        """Returns the probabilities of several members, (count, n, C)."""
+
+    def copy_classifier(self) -> Any:
+        """Copies the network."""
+
+    def get_state(self) -> dict[str, Any]:
+        """Returns tensors and scalars that no later call changes."""
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Restores what ``get_state`` gave; raises where it is not of this learner."""
+
+    def fork(self, state: dict[str, Any]) -> Learner:
+        """Builds another learner with a given state."""
