@@ -61,7 +61,9 @@ def _refuse_misspelled(name: str) -> None:
     """Tells an option without a value (``margin:pool``) from a module of a user's own."""
     agent, _, option = name.partition(":")
     if agent in _registered():
-        raise UnknownName(f"{option!r} in the agent {name!r} cannot be read; write each option as name=value.")
+        raise UnknownName(
+            f"{option!r} in the agent {name!r} cannot be read; write each option as name=value."
+        )
 
 
 def construct(name: str, options: dict[str, Any]) -> Agent:
@@ -83,7 +85,9 @@ def strategy(name: str) -> Strategy:
     """
     found = construct(name, {})
     if not isinstance(found, Strategy):
-        raise UnknownName(f"{name} is no strategy, so it chooses from no subset; only strategies go with a +.")
+        raise UnknownName(
+            f"{name} is no strategy, so it chooses from no subset; only strategies go with a +."
+        )
     return found
 
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from alenv.learners.augmentation import Augmentation
     from alenv.learners.objectives import Objective, Part, Step
     from alenv.learners.objectives import names as objectives
+    from alenv.learners.protocol import Learner
     from alenv.nets import Classifier
     from alenv.observation import STATS_SIZE
     from alenv.runtime import Runtime
@@ -35,6 +36,7 @@ __all__ = [
     "Augmentation",
     "Classifier",
     "Dataset",
+    "Learner",
     "Objective",
     "Part",
     "Protocol",
@@ -57,6 +59,7 @@ _PLACES = {
     "Augmentation": ("alenv.learners.augmentation", "Augmentation"),
     "Classifier": ("alenv.nets", "Classifier"),
     "Dataset": ("alenv.data", "Dataset"),
+    "Learner": ("alenv.learners.protocol", "Learner"),
     "Objective": ("alenv.learners.objectives", "Objective"),
     "Part": ("alenv.learners.objectives", "Part"),
     "Query": ("alenv.spaces", "Query"),

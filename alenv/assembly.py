@@ -14,13 +14,11 @@ from alenv import nets
 from alenv.data import Dataset
 from alenv.embedding import embed
 from alenv.errors import InvalidRecipe
+from alenv.learners import registry
 from alenv.learners.images import ImageSet, resident
-from alenv.learners.network import NetworkLearner, read_weights
 from alenv.learners.protocol import Learner
-from alenv.learners.ridge import RidgeLearner
 from alenv.oracle import Oracle
 from alenv.pool import Task
-from alenv.runtime import Runtime
 from alenv.scores import Facts
 from alenv.settings import Recipe
 from alenv.view import Validation, View
@@ -73,7 +71,7 @@ def assemble(loaded: Dataset, task: Task, rows: Indices, validation_rows: Indice
 
     Raises:
         InvalidRecipe: A linear head has no embedding of the test images, or pretrained weights do not fit.
-        UnknownName: There is no such backbone.
+        UnknownName: There is no such backbone or head.
     """
     recipe, runtime = facts.recipe, facts.runtime
     nets.check(recipe.backbone)  # a linear head has none, but a misspelled setting is refused all the same
@@ -88,15 +86,13 @@ def assemble(loaded: Dataset, task: Task, rows: Indices, validation_rows: Indice
             return ImageSet(tensor, chosen, loaded.mean, loaded.std, frozen)
 
         pool, test = images("train", rows), images("test", task.test_rows)
-        learner = make_learner(recipe, pool, task.num_classes, runtime)
+        learner = registry.find(recipe.head).build(recipe, pool, task.num_classes, runtime)
         oracle = Oracle(task.labels[rows], task.num_classes, facts.protocol.label_noise)
         costs: dict[str, float] = {}
         held_out, validation = None, None
         if len(validation_rows):
             labels = task.labels[validation_rows]
-            held_out = Split(
-                images("train", validation_rows), torch.from_numpy(labels).to(runtime.device)
-            )
+            held_out = Split(images("train", validation_rows), torch.from_numpy(labels).to(runtime.device))
             validation = Validation(labels, facts, learner, held_out.images, costs)
         return Parts(
             images=pool,
@@ -106,15 +102,6 @@ def assemble(loaded: Dataset, task: Task, rows: Indices, validation_rows: Indice
             oracle=oracle,
             view=View(facts, learner, pool, oracle=oracle, validation=validation, costs=costs),
         )
-
-
-def make_learner(recipe: Recipe, pool: ImageSet, num_classes: int, runtime: Runtime) -> Learner:
-    """Builds what a recipe trains; files that it names are read here, once."""
-    if recipe.head == "ridge":
-        assert pool.embedding is not None, "the recipe requires an embedding for this head"
-        return RidgeLearner(recipe, pool.embedding.shape[1], num_classes, runtime)
-    pretrained = read_weights(recipe.pretraining) if recipe.pretraining else None
-    return NetworkLearner(recipe, pool.shape, num_classes, runtime, pretrained)
 
 
 def _split(

@@ -7,7 +7,6 @@ import json
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -67,16 +66,17 @@ def embed(dataset: Dataset, name: str, size: int = 256) -> np.ndarray:
     """
     if name.endswith(".npy"):
         return _from_file(dataset, Path(name).expanduser())
-    compute = partial(_compute, dataset, name, size)
-    identity: list[object] = [dataset.checksum, name, size, _VERSION]
-    called = f"{name}-{size}"
-    if plugins.is_own(name):
-        function = plugins.load(name, "embedding")
-        compute = partial(_from_function, dataset, name, function)
-        called = name.rpartition(":")[2]
-        identity = [dataset.checksum, called, plugins.content(name)]
-    elif name not in NAMES:
+    own = plugins.load(name, "embedding") if plugins.is_own(name) else None
+    if own is None and name not in NAMES:
         raise errors.unknown("embedding", name, (*NAMES, "FILE.npy", "FILE.py:FUNCTION"))
+    called = f"{name}-{size}" if own is None else name.rpartition(":")[2]
+    identity = [dataset.checksum, name, size, _VERSION]
+    if own is not None:
+        identity = [dataset.checksum, called, plugins.content(name)]
+
+    def compute() -> np.ndarray:
+        return _compute(dataset, name, size) if own is None else _from_function(dataset, name, own)
+
     key = hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:16]
     folder = cache.root() / "embeddings" / f"{dataset.name}-{called}-{key}"
     if folder not in _LOADED:
@@ -87,9 +87,7 @@ def embed(dataset: Dataset, name: str, size: int = 256) -> np.ndarray:
     return _LOADED[folder]
 
 
-def _cached(
-    count: int, compute: Callable[[], np.ndarray], facts: dict[str, Any], folder: Path
-) -> np.ndarray:
+def _cached(count: int, compute: Callable[[], np.ndarray], facts: dict[str, Any], folder: Path) -> np.ndarray:
     made: list[np.ndarray] = []
 
     def fill(place: Path) -> None:

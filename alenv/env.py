@@ -416,9 +416,7 @@ class ActiveLearningEnv(gym.Env[Any, Any]):
         with self.runtime.active():
             initial = self._initial_set(episode.key)
         if not np.array_equal(episode.labeled[: len(initial)], initial):
-            raise InvalidState(
-                f"The state's initial set is not the one of its episode; {state.UNCHANGED}."
-            )
+            raise InvalidState(f"The state's initial set is not the one of its episode; {state.UNCHANGED}.")
         self._oracle.check(
             episode.key, episode.labeled, episode.labels, revealed, rewind=self.options.allow_peek
         )

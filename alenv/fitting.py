@@ -140,7 +140,9 @@ def paired_batches(
         InvalidRecipe: There is no such length.
     """
     if length not in LENGTHS:
-        raise InvalidRecipe(f"length={length!r} was given; it must be one of {', '.join(map(repr, LENGTHS))}.")
+        raise InvalidRecipe(
+            f"length={length!r} was given; it must be one of {', '.join(map(repr, LENGTHS))}."
+        )
     other_size = size if unlabeled_size is None else unlabeled_size
     counts = {"labeled": -(-len(labeled) // size), "unlabeled": -(-len(unlabeled) // other_size)}
     count = max(1, max(counts.values()) if length == "longest" else counts[length])
@@ -149,14 +151,14 @@ def paired_batches(
     return list(zip(some, others, strict=True))
 
 
-def _stretch(
-    indices: Tensor, count: int, size: int, generator: torch.Generator, exact: bool
-) -> list[Tensor]:
+def _stretch(indices: Tensor, count: int, size: int, generator: torch.Generator, exact: bool) -> list[Tensor]:
     """Returns ``count`` batches: each index once where ``exact``, else whole batches from orders in a row."""
     if exact:
         return minibatches(indices, size, generator)
     if not len(indices):
         return [indices] * count
-    orders = [torch.randperm(len(indices), generator=generator) for _ in range(-(-count * size // len(indices)))]
+    orders = [
+        torch.randperm(len(indices), generator=generator) for _ in range(-(-count * size // len(indices)))
+    ]
     drawn = torch.cat(orders)[: count * size].to(indices.device)
     return list(torch.split(indices[drawn], size))

@@ -34,7 +34,7 @@ def offers(recipe: Recipe, protocol: Protocol | None = None) -> frozenset[str]:
 
     They are the names of the view's methods and attributes: ``features``, ``logits``, ``probabilities``,
     ``images`` and ``previous`` always; ``feature_maps`` and ``classifier`` where a network is trained;
-    ``members`` with dropout; ``embedding`` where the recipe names one; what the joint objective gives
+    ``members`` with dropout or an ensemble; ``embedding`` where the recipe names one; what the joint objective gives
     (``predicted_loss``, ``labeled_score``); ``validation`` with a split.
 
     Args:
@@ -42,22 +42,16 @@ def offers(recipe: Recipe, protocol: Protocol | None = None) -> frozenset[str]:
         protocol: Says whether there is a validation split; None = there is none.
 
     Raises:
-        UnknownName: The recipe names an objective that does not exist.
+        UnknownName: The recipe names a head or an objective that does not exist.
     """
-    found = set(ALWAYS)
-    if recipe.head == "network":
-        found |= {"feature_maps", "classifier"}
-        if recipe.dropout > 0:
-            found.add("members")
-        if recipe.joint is not None:
-            from alenv.learners import objectives  # noqa: PLC0415  (torch loads only where an objective is named)
+    from alenv.learners import registry  # noqa: PLC0415  (`import alenv` stays free of torch)
 
-            found.update(objectives.find(recipe.joint).provides)
+    found = ALWAYS | registry.find(recipe.head).offers(recipe)
     if recipe.embedding is not None:
-        found.add("embedding")
+        found |= {"embedding"}
     if protocol is not None and protocol.validation > 0:
-        found.add("validation")
-    return frozenset(found)
+        found |= {"validation"}
+    return found
 
 
 def settings_for(name: str, recipe: Recipe) -> dict[str, Any] | None:

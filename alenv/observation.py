@@ -52,7 +52,9 @@ def space(
     return spaces.Dict(parts)
 
 
-def progress(done: float, bought: float, accuracies: tuple[float, float], class_counts: NDArray[Any]) -> Float32:
+def progress(
+    done: float, bought: float, accuracies: tuple[float, float], class_counts: NDArray[Any]
+) -> Float32:
     """Returns float32 (7,), which needs no inference on the pool.
 
     Args:

@@ -70,7 +70,7 @@ def content(text: str) -> dict[str, str]:
     place = text.rpartition(":")[0] or text
     file = Path(_module(place, place, "code").__file__ or "").resolve()
     if "." in place and not place.endswith(".py"):  # a module of a package may use any other of it
-        home = file.parents[place.count(".") - (file.name == "__init__.py")]
+        home = file.parents[place.count(".") - (file.name != "__init__.py")]
         files = set(home.rglob("*.py"))
     else:
         home, files = file.parent, set()
@@ -104,7 +104,9 @@ def _module(place: str, text: str, kind: str) -> ModuleType:
         code = file.read_bytes()
     except OSError as error:
         reason = error.strerror or str(error)
-        raise UnknownName(f"The {kind} {text!r} cannot be read ({reason}); give an existing FILE.py.") from error
+        raise UnknownName(
+            f"The {kind} {text!r} cannot be read ({reason}); give an existing FILE.py."
+        ) from error
     # The name says where and what: equal content in two files is two modules, an edited file a new one.
     digest = hashlib.sha256(str(file).encode() + b"\0" + code).hexdigest()[:16]
     name = f"{_PREFIX}{file.stem}_{digest}"
@@ -145,7 +147,9 @@ def _unusable(text: str, kind: str, error: Exception) -> AlenvError:
     if isinstance(error, AlenvError):
         return error
     reason = " ".join(str(error).split())
-    return AlenvError(f"The {kind} {text!r} cannot be imported ({type(error).__name__}: {reason}); mend its file.")
+    return AlenvError(
+        f"The {kind} {text!r} cannot be imported ({type(error).__name__}: {reason}); mend its file."
+    )
 
 
 @contextmanager

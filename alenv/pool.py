@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from alenv import geometry
 from alenv.data import Dataset
 from alenv.errors import InvalidProtocol
-from alenv.settings import Protocol
 from alenv.seeding import Purpose, numpy_stream, torch_stream
+from alenv.settings import Protocol
 
 Indices = NDArray[np.int64]
 OUTLIER = -1  # the label of an image that belongs to no class

@@ -109,12 +109,17 @@ def add_dataset(name: str, title: str, settings: dict[str, Any]) -> None:
     """
     before = DATASETS.get(name)
     DATASETS[name] = Preset(title, dict(settings))
-    EXCEPTIONS[name, "ridge"] = {**_RIDGE_SMALL, "embedding": "patches", "candidates": None}
+    # What is bought is the dataset's, whatever the recipe; how it is trained, the recipe's where it says so.
+    bought = {field: value for field, value in settings.items() if field not in field_names(Recipe)}
+    for recipe in RECIPES:
+        EXCEPTIONS[name, recipe] = bought
+    small = {**_RIDGE_SMALL, "embedding": "patches", "candidates": None}
+    EXCEPTIONS[name, "ridge"] = {**small, **bought}
     try:
         for recipe in RECIPES:
             resolve(name, recipe, {})
     except AlenvError:
-        del DATASETS[name], EXCEPTIONS[name, "ridge"]
+        del DATASETS[name]
         if before is not None:
             DATASETS[name] = before
         raise

@@ -82,5 +82,7 @@ def known_id(text: str) -> str:
     if place:
         plugins.load_module(place, "environment")
     if place.endswith(".py") and name not in gym.registry:
-        raise unknown(f"environment in {place}", name, [each for each in gym.registry if each.startswith("AL")])
+        raise unknown(
+            f"environment in {place}", name, [each for each in gym.registry if each.startswith("AL")]
+        )
     return name

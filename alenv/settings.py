@@ -1,4 +1,4 @@
-"""What is fixed before an experiment: training (Recipe), purchases (Protocol), and the environment's own ways (Options)."""
+"""What is fixed before an experiment: training (Recipe), purchases (Protocol), the environment's ways (Options)."""
 
 from __future__ import annotations
 
@@ -98,7 +98,8 @@ class Recipe:
 
     Attributes:
         head: ``"network"`` trains a backbone; ``"ridge"`` fits a closed-form linear head on ``embedding``, by
-            ``ridge_penalty`` and ``beta`` alone: whatever says how a network is trained is not used.
+            ``ridge_penalty`` and ``beta`` alone: whatever says how a network is trained is not used. A learner of
+            your own is ``"FILE.py:NAME"`` or ``"MODULE:NAME"``.
         backbone: Network family, one of ``alenv.nets.names()``.
         width: Channels of the first stage; None keeps the published width.
         dropout: Probability of dropping a penultimate feature, in [0, 1).
@@ -144,7 +145,7 @@ class Recipe:
         InvalidRecipe: A value is out of range, or two do not go together.
     """
 
-    head: str = _choice("network", "network", "ridge")
+    head: str = _text("network")
     backbone: str = _field("resnet18", ("a backbone's name", lambda value: isinstance(value, str)))
     width: int | None = _optional(_integer(1, 1))
     dropout: float = _real(0.0, most=0.95)
@@ -203,7 +204,11 @@ class Recipe:
 
     def without_paths(self) -> Recipe:
         """Returns this recipe as an agent may see it: files and code are named ``"file"``, not by their path."""
-        hidden = {name: "file" for name in ("pretraining", "joint", "embedding") if _is_path(getattr(self, name))}
+        hidden: dict[str, Any] = {
+            name: "file"
+            for name in ("head", "pretraining", "joint", "embedding")
+            if _is_path(getattr(self, name))
+        }
         return dataclasses.replace(self, **hidden)
 
 

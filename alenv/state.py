@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -85,57 +86,53 @@ def check(saved: Any, own: Fingerprint) -> tuple[Episode, NDArray[np.int64]]:
             "environment with the settings it was saved from."
         )
     try:
-        wrong = _impossible(saved["episode"], saved["previous"], own)
+        wrong = next(_impossibilities(saved, own), None)
         if wrong is None:
-            revealed = _indices(saved["revealed"], own.pool_size)
-            if revealed is not None:
-                return Episode.from_state(saved["episode"]), revealed
-            wrong = "its revealed labels are no distinct pool indices"
+            return Episode.from_state(saved["episode"]), saved["revealed"].numpy().copy()
     except UNREADABLE as error:
         raise InvalidState(f"The episode of the state cannot be read ({error!r}).") from error
     raise InvalidState(f"The state cannot be one of an episode here ({wrong}); {UNCHANGED}.")
 
 
-def _impossible(episode: dict[str, Any], previous: object, own: Fingerprint) -> str | None:
-    """Says what no episode of this environment can hold, or returns None."""
-    protocol = own.protocol
+def _impossibilities(saved: dict[str, Any], own: Fingerprint) -> Iterator[str]:
+    """Yields what no episode of this environment can hold; what follows a first one may make no sense."""
+    protocol, episode = own.protocol, saved["episode"]
     cycle = len(episode["test_correct"]) - 1
-    labeled, labels = _indices(episode["labeled"], own.pool_size), episode["labels"]
+    labels = episode["labels"]
     splits = len(episode["test_correct"]) if protocol.validation else 0
     if not _whole(episode["key"], 2**63 - 1):
-        return "its key is no whole number below 2**63"
+        yield "its key is no whole number below 2**63"
     if not 0 <= cycle <= protocol.cycles:
-        return f"it has {cycle + 1} test accuracies"
-    if (previous is None) != (cycle == 0):
-        return "the weights of the cycle before do not belong to its cycle"
-    if labeled is None:
-        return "its labeled images are no distinct pool indices"
+        yield f"it has {cycle + 1} test accuracies"
+    if (saved["previous"] is None) != (cycle == 0):
+        yield "the weights of the cycle before do not belong to its cycle"
+    for name, given in (("labeled", episode["labeled"]), ("revealed", saved["revealed"])):
+        if not _are_indices(given, own.pool_size):
+            yield f"its {name} images are no distinct pool indices"
     if episode["initial_size"] != protocol.initial_size:
-        return f"its initial set has {episode['initial_size']} images"
-    if len(labeled) != protocol.initial_size + cycle * protocol.query_size:
-        return f"it has {len(labeled)} labels after {cycle} queries"
+        yield f"its initial set has {episode['initial_size']} images"
+    if len(episode["labeled"]) != protocol.initial_size + cycle * protocol.query_size:
+        yield f"it has {len(episode['labeled'])} labels after {cycle} queries"
     if labels.shape != episode["labeled"].shape or labels.dtype != torch.int64:
-        return "its labels are not one whole number per labeled image"
+        yield "its labels are not one whole number per labeled image"
     if len(labels) and not OUTLIER <= int(labels.min()) <= int(labels.max()) < own.num_classes:
-        return "a label is none of the classes"
+        yield "a label is none of the classes"
     if len(episode["validation_correct"]) != splits:
-        return f"it has {len(episode['validation_correct'])} validation accuracies"
+        yield f"it has {len(episode['validation_correct'])} validation accuracies"
     counts = [(own.test_size, episode["test_correct"]), (protocol.validation, episode["validation_correct"])]
     if not all(_whole(count, most) for most, given in counts for count in given):
-        return "an accuracy is impossible"
+        yield "an accuracy is impossible"
     if not _whole(episode["replaced"], protocol.query_size):
-        return f"{episode['replaced']} replaced indices"
-    return None
+        yield f"{episode['replaced']} replaced indices"
 
 
 def _whole(value: object, most: int) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= most
 
 
-def _indices(given: Any, size: int) -> NDArray[np.int64] | None:
-    """Returns distinct pool indices, or None where ``given`` is no int64 tensor of them."""
+def _are_indices(given: Any, size: int) -> bool:
+    """Tells whether ``given`` is an int64 tensor of distinct pool indices."""
     if not isinstance(given, torch.Tensor) or given.ndim != 1 or given.dtype != torch.int64:
-        return None
-    indices: NDArray[np.int64] = given.numpy().copy()
-    inside = not len(indices) or 0 <= indices.min() <= indices.max() < size
-    return indices if inside and len(np.unique(indices)) == len(indices) else None
+        return False
+    inside = not len(given) or 0 <= int(given.min()) <= int(given.max()) < size
+    return inside and len(set(given.tolist())) == len(given)

@@ -36,7 +36,7 @@ class PlantedFacts(Facts):
     planted: frozenset[str] = field(default_factory=frozenset)
 
     @property
-    def offers(self) -> frozenset[str]:  # type: ignore[override]  # a cached property there
+    def offers(self) -> frozenset[str]:
         """What was planted."""
         return self.planted
 
@@ -88,7 +88,13 @@ def planted(
     if images is None:
         random = np.random.default_rng(0)
         images = random.integers(0, 256, (count, 8, 8, 1), dtype=np.uint8)
-    frozen = features.numpy() if frozen_features else None if embedding is None else np.asarray(embedding, np.float32)
+    frozen = (
+        features.numpy()
+        if frozen_features
+        else None
+        if embedding is None
+        else np.asarray(embedding, np.float32)
+    )
     learner = PlantedLearner(
         features,
         logits,

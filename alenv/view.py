@@ -14,6 +14,7 @@ from alenv.episode import Episode
 from alenv.errors import unknown
 from alenv.learners.images import ImageSet
 from alenv.learners.protocol import Learner
+from alenv.observation import Float32
 from alenv.oracle import Oracle
 from alenv.scores import Facts, IndicesLike, ScoredImages
 from alenv.settings import OBSERVATIONS, Protocol, Recipe
@@ -204,7 +205,7 @@ class View(ScoredImages):
                 {name: getattr(self, name)(self.candidates) for name in self._learner.provides},
             )
 
-    def _progress(self) -> observation.Float32:
+    def _progress(self) -> Float32:
         protocol = self.protocol
         accuracies = (0.0, 0.0)
         if self.validation is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -66,11 +67,12 @@ class Dataset:
         Raises:
             CorruptDataset: An array has another shape, dtype or range.
         """
-        arrays: dict[str, np.ndarray] = {}
+        arrays: dict[str, Any] = {}
         count = len(class_names) if class_names is not None else 1 + int(np.max(train[1], initial=0))
-        for split, (images, labels) in (("train", train), ("test", test)):
-            images, labels = np.asarray(images), np.asarray(labels)
-            images = images[..., None] if images.ndim == 3 else images
+        for split, given in (("train", train), ("test", test)):
+            images, labels = np.asarray(given[0]), np.asarray(given[1])
+            if images.ndim == 3:
+                images = images[..., None]
             _check_arrays(f"The {split} set of {name}", images, labels, count)
             order = np.random.default_rng(_ORDER_SEED).permutation(len(labels))
             arrays[f"{split}_images"] = images[order]

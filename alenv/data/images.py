@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from alenv.data.class_folders import ClassFolders
-from alenv.progress import progress
 from alenv.data.storage import Block
+from alenv.progress import progress
 
 if TYPE_CHECKING:
     from PIL import Image

@@ -14,9 +14,9 @@ import numpy as np
 from alenv import errors
 from alenv.data.class_folders import has_splits, list_splits
 from alenv.data.images import decode_all
-from alenv.progress import hushed
 from alenv.data.source import Source, reading_official
 from alenv.data.storage import Description, Writer
+from alenv.progress import hushed
 
 
 def add(source: Source, place: Path, writer: Writer) -> Description:

@@ -17,8 +17,8 @@ from typing import NamedTuple
 from alenv import errors
 from alenv.data.cache import STORAGE_CODES
 from alenv.data.class_folders import ORDER_SEED
-from alenv.progress import hushed
 from alenv.data.storage import Block, Description, Writer
+from alenv.progress import hushed
 
 # What unpacking and parsing raise on files that are cut off or something else.
 _BAD_FILE = (

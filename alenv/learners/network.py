@@ -18,6 +18,7 @@ from alenv.learners.augmentation import Augmentation
 from alenv.learners.images import ImageSet, in_batches, shrink
 from alenv.learners.objectives import Batch, Objective, Part, Step
 from alenv.learners.optimization import learning_rate, make_optimizer
+from alenv.learners.registry import register
 from alenv.nets.classifier import global_average
 from alenv.pool import OUTLIER
 from alenv.runtime import Runtime
@@ -25,6 +26,7 @@ from alenv.seeding import Purpose, torch_stream
 from alenv.settings import Recipe
 
 
+@register("network")
 class NetworkLearner:
     """Trains a classifier and scores images with it; knows labels only as they are handed to ``fit``.
 
@@ -80,6 +82,18 @@ class NetworkLearner:
         if pretrained is not None:
             _check_weights(pretrained, self.classifier, str(recipe.pretraining))
         self.networks = nn.ModuleDict()
+
+    @classmethod
+    def build(cls, recipe: Recipe, images: ImageSet, num_classes: int, runtime: Runtime) -> NetworkLearner:
+        """Makes the learner for images of a pool, and reads the pretrained weights that the recipe names."""
+        pretrained = read_weights(recipe.pretraining) if recipe.pretraining else None
+        return cls(recipe, images.shape, num_classes, runtime, pretrained)
+
+    @classmethod
+    def offers(cls, recipe: Recipe) -> frozenset[str]:
+        """Feature maps and the network, members with dropout, and the scores of the joint objective."""
+        scores = objectives.find(recipe.joint).provides
+        return frozenset({"feature_maps", "classifier", *scores, *(["members"] if recipe.dropout else [])})
 
     def _build(self, generator: torch.Generator) -> nets.Classifier:
         channels, height, width = self._shape
@@ -149,7 +163,7 @@ class NetworkLearner:
             nonlocal step
             step = self._step(images, batch, known, augmenting, moment)
             if recipe.stop_accuracy is not None:
-                hits.append(step.labeled.logits.argmax(1) == step.labeled.labels)
+                hits.append(step.labeled.logits.argmax(1) == known[step.labeled.indices])
             return self.objective.loss(step)
 
         def ended() -> bool:

@@ -8,6 +8,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from alenv.learners.images import ImageSet
+from alenv.runtime import Runtime
+from alenv.settings import Recipe
 
 
 class Learner(Protocol):
@@ -22,6 +24,14 @@ class Learner(Protocol):
     feature_size: int
     frozen_features: bool
     provides: tuple[str, ...]
+
+    @classmethod
+    def build(cls, recipe: Recipe, images: ImageSet, num_classes: int, runtime: Runtime) -> Learner:
+        """Makes the learner of a recipe for images of a pool; files that the recipe names are read here, once."""
+
+    @classmethod
+    def offers(cls, recipe: Recipe) -> frozenset[str]:
+        """Names what it gives beyond features and logits (see ``alenv.offers``): ``"members"``, for instance."""
 
     def begin(self, key: int) -> None:
         """Starts an episode."""

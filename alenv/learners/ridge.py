@@ -10,11 +10,13 @@ from torch import Tensor
 
 from alenv.errors import MissingHead
 from alenv.learners.images import ImageSet, in_batches
+from alenv.learners.registry import register
 from alenv.pool import OUTLIER
 from alenv.runtime import Runtime
 from alenv.settings import Recipe
 
 
+@register("ridge")
 class RidgeLearner:
     """Ridge regression from the embedding to one-hot labels, updated by the images that are new.
 
@@ -45,6 +47,16 @@ class RidgeLearner:
         self.feature_size = feature_size
         self._num_classes = num_classes
         self.begin(0)
+
+    @classmethod
+    def build(cls, recipe: Recipe, images: ImageSet, num_classes: int, runtime: Runtime) -> RidgeLearner:
+        """Makes the head for the embedding of a pool."""
+        return cls(recipe, _embedding(images).shape[1], num_classes, runtime)
+
+    @classmethod
+    def offers(cls, recipe: Recipe) -> frozenset[str]:
+        """Nothing beyond features and logits."""
+        return frozenset()
 
     def begin(self, key: int) -> None:
         """Forgets all labels; a closed-form head has no random weights."""

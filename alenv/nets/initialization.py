@@ -12,7 +12,6 @@ from torch.nn.modules.conv import _ConvNd
 
 from alenv.errors import InvalidRecipe
 
-
 Network = TypeVar("Network", bound=nn.Module)
 
 

@@ -116,8 +116,6 @@ def build(
         raise InvalidRecipe(f"width={width} is not a positive number of channels.")
     drop = Dropout(dropout)
     shape = Shape(channels, height, breadth, num_classes)
-    classifier = construct(
-        lambda: backbone.builder(shape, width or backbone.width or 0), generator
-    )
+    classifier = construct(lambda: backbone.builder(shape, width or backbone.width or 0), generator)
     classifier.dropout = drop
     return classifier

@@ -211,7 +211,14 @@ def playground(agent, **settings):
     recipe, options = alenv.Recipe(), {}
     for need in needs.missing(agent.needs, needs.offers(recipe)):
         options |= needs.settings_for(need, recipe)
-    quick = {"epochs": 1, "width": 4, "initial_size": 20, "query_size": 10, "budget": 30, "observe": "progress"}
+    quick = {
+        "epochs": 1,
+        "width": 4,
+        "initial_size": 20,
+        "query_size": 10,
+        "budget": 30,
+        "observe": "progress",
+    }
     return gym.make("ALDigits-v0", **{**quick, **options, "on_invalid": "raise", **settings})
 
 

@@ -58,7 +58,9 @@ def test_a_saved_policy_acts_as_the_model_did(tmp_path, algorithm):
     wrapped, env = make(), native()
     observation, _ = wrapped.reset(seed=5)
     env.reset(seed=5)
-    agent.reset(env.unwrapped.view, seed=env.unwrapped.key)  # the wrapper's strategies draw from the episode's key
+    agent.reset(
+        env.unwrapped.view, seed=env.unwrapped.key
+    )  # the wrapper's strategies draw from the episode's key
     for _ in range(3):
         action, _ = model.predict(observation, deterministic=True)
         observation, reward, *_, info = wrapped.step(action)

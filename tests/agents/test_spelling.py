@@ -39,7 +39,8 @@ def test_parsing(text, expected):
 
 
 @pytest.mark.parametrize(
-    "text", ["", "+margin", "a+b+c", "margin:pool=all:x", "margin:=all", "margin@joint", "a:x=1:x=2", "margin:"]
+    "text",
+    ["", "+margin", "a+b+c", "margin:pool=all:x", "margin:=all", "margin@joint", "a:x=1:x=2", "margin:"],
 )
 def test_what_cannot_be_read_is_refused(text):
     with pytest.raises(UnknownName, match="cannot be read"):

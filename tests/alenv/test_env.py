@@ -4,6 +4,7 @@ from __future__ import annotations
 
 # To mypy, gym.Env lacks what the environment adds, and what a made one always has is optional: hence the
 # ignored attr-defined, union-attr and index in this file.
+import dataclasses
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,7 +21,7 @@ from hypothesis import strategies as st
 from stable_baselines3.common.env_checker import check_env as sb3_check_env
 
 import alenv
-from alenv import errors, pool
+from alenv import errors, pool, queries
 
 QUICK: dict[str, Any] = {"epochs": 1, "width": 8, "initial_size": 10, "query_size": 5, "budget": 15}
 RIDGE: dict[str, Any] = {"initial_size": 10, "query_size": 5, "budget": 15}
@@ -255,11 +256,12 @@ def test_a_sampled_action_is_exactly_the_random_strategy() -> None:
     env.action_space.seed(0)
     counts = np.zeros(len(env.rows))  # type: ignore[attr-defined]
     env.reset(seed=0)
-    state = env.get_state()  # type: ignore[attr-defined]
+    episode = env._episode  # type: ignore[attr-defined]
     for seed in range(400):
-        env.reset(options={"state": {**state, "episode": {**state["episode"], "key": seed}}})
-        counts[env.step(env.action_space.sample())[4]["query"]] += 1
-    free = np.setdiff1d(np.arange(len(counts)), state["episode"]["labeled"].numpy())
+        again = dataclasses.replace(episode, key=seed)  # the same labeled images, another stream
+        query, _ = queries.legalize(env.action_space.sample(), again, len(counts), refuse=False)
+        counts[query] += 1
+    free = env.view.unlabeled  # type: ignore[attr-defined]
     assert counts.sum() == counts[free].sum() == 400 * 50
     expected = 400 * 50 / len(free)
     chi_square = ((counts[free] - expected) ** 2 / expected).sum()
@@ -414,7 +416,7 @@ def test_an_outlier_costs_a_label_and_teaches_nothing(name: str) -> None:
 
 
 def test_a_bought_outlier_is_not_unlabeled(monkeypatch: pytest.MonkeyPatch) -> None:
-    from alenv.training.objectives import Objective
+    from alenv.learners.objectives import Objective
 
     seen: list[Any] = []
     batches = Objective.batches

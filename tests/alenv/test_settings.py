@@ -17,12 +17,12 @@ from hypothesis import strategies as st
 
 import alenv
 from alenv import errors, geometry, pool, presets, runtime
-from alenv.heads import RidgeLearner
-from alenv.recipe import Protocol, Recipe
+from alenv.learners.images import ImageSet
+from alenv.learners.ridge import RidgeLearner
 from alenv.runtime import Runtime
 from alenv.seeding import Purpose, numpy_stream, torch_stream
+from alenv.settings import Protocol, Recipe
 from alenv.spaces import Query
-from alenv.training.images import ImageSet
 
 LABELS = np.random.default_rng(0).integers(0, 10, 5000)
 
@@ -237,7 +237,7 @@ def test_an_id_with_the_package_name_imports_by_itself() -> None:
 
 def test_the_fast_recipe_costs_a_tenth_of_the_papers_arithmetic() -> None:
     from alenv import nets
-    from alenv.training.images import shrink
+    from alenv.learners.images import shrink
 
     def multiplications(recipe: Recipe) -> float:
         count = 0

@@ -16,14 +16,15 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from alenv import errors, nets, presets
-from alenv.recipe import Recipe
+from alenv.learners import objectives
+from alenv.learners.augmentation import Augmentation
+from alenv.learners.images import ImageSet, shrink
+from alenv.learners.network import NetworkLearner, read_weights
+from alenv.learners.objectives import Batch, Objective, Step, register
+from alenv.learners.objectives.loss_prediction import LossModule, ranking_loss
+from alenv.learners.optimization import learning_rate, make_optimizer
 from alenv.runtime import Runtime
-from alenv.training import objectives
-from alenv.training.images import Augmentation, ImageSet, shrink
-from alenv.training.loss_prediction import LossModule, ranking_loss
-from alenv.training.network import NetworkLearner
-from alenv.training.objectives import Batch, Objective, Step, register
-from alenv.training.optimization import learning_rate, make_optimizer
+from alenv.settings import Recipe
 
 SHAPE = (1, 8, 8)
 QUICK: dict[str, Any] = {"backbone": "convnet", "width": 8, "epochs": 3, "batch_size": 8, "crop_padding": 1}
@@ -36,7 +37,9 @@ def images(count: int = 40) -> ImageSet:
 
 
 def learner(**recipe: Any) -> NetworkLearner:
-    made = NetworkLearner(Recipe(**{**QUICK, **recipe}), SHAPE, 4, Runtime("cpu", "fp32", 1))
+    settings = Recipe(**{**QUICK, **recipe})
+    pretrained = read_weights(settings.pretraining) if settings.pretraining else None
+    made = NetworkLearner(settings, SHAPE, 4, Runtime("cpu", "fp32", 1), pretrained)
     made.begin(11)
     return made
 
@@ -198,7 +201,7 @@ def test_inference_is_unaugmented_and_leaves_batch_statistics_alone() -> None:
     before = made.get_state()
     out = made.infer(pool, torch.arange(40), maps=True)
     again = made.infer(pool, torch.arange(40).flip(0), maps=True)
-    members = made.members(out["features"], 3, 0)
+    members = made.members(pool, torch.arange(40), 3, 0)
     for group in ("classifier", "networks"):
         for name, value in made.get_state()[group].items():
             assert torch.equal(value, before[group][name]), name
