@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from alenv import errors
-from alenv.data.cache import STORAGE_CODES
 from alenv.data.class_folders import ORDER_SEED
 from alenv.data.progress import hushed
 from alenv.data.storage import Block, Description, Writer
+from alenv.files import STORAGE_CODES
 
 # What unpacking and parsing raise on files that are cut off or something else.
 _BAD_FILE = (

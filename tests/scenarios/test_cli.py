@@ -393,12 +393,12 @@ def test_a_foreign_package_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: P
 
 
 def test_ctrl_c_says_how_to_go_on(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    from scenarios import runner
+    from scenarios.play import runner
 
     def interrupted(*arguments: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(runner.Episode, "step", interrupted)
+    monkeypatch.setattr(runner.Playthrough, "step", interrupted)
     code, _, err = run("compare", FAKE, "--agents", "random", "--seeds", "1", "--out", str(tmp_path))
     assert code == 130
     assert "repeated, the command goes on from what each run has finished" in err

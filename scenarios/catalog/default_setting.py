@@ -1,4 +1,4 @@
-"""The experiments of the paper on its default setting.
+"""The paper on its default setting: CIFAR-10, ResNet-18, 1,000 labels at a time.
 
 Source: "Best Practices in Pool-based Active Learning for Image Classification".
 """
@@ -8,7 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from scenarios.scenario import Arm, Grid, Reference, Scenario, View, check_option, product, register
+from scenarios.plan.arm import Arm, product
+from scenarios.plan.registry import check_option, register
+from scenarios.plan.scenario import Check, Grid, Picture, Published, Scenario, against_one
 
 UNCERTAINTY = ("entropy", "margin", "least_confidence")
 WITH_MODULE = " + loss module"
@@ -25,9 +27,9 @@ _PUBLISHED = {
 }
 
 
-def _references() -> tuple[Reference, ...]:
+def _published() -> tuple[Published, ...]:
     return tuple(
-        Reference(label, labeled, accuracy, sd, _PUBLISHED_SOURCE)
+        Published(label, labeled, accuracy, sd, _PUBLISHED_SOURCE)
         for label, row in _PUBLISHED.items()
         for labeled, (accuracy, sd) in zip(_PUBLISHED_AT, row, strict=True)
     )
@@ -40,6 +42,26 @@ def _arms(env_id: str, uncertainty: str, **env_kwargs: Any) -> tuple[Arm, ...]:
     plain = product(env_id, own_score, env_kwargs)
     trained_alike = product(env_id, own_score, env_kwargs, {WITH_MODULE: LOSS_MODULE})
     return (*plain, ll4al, *trained_alike)
+
+
+def _checks(uncertainty: str) -> tuple[Check, ...]:
+    """Returns what decides the claim, part by part."""
+    strategies = (uncertainty, "coreset", "badge", "ll4al")
+    return (
+        *(
+            Check(label, "random", 1, at, f"{label} beats Random {where}.")
+            for label in strategies
+            for at, where in ((None, "over the whole curve"), ("end", "where accuracy is above 75 %"))
+        ),
+        *(
+            Check("ll4al", label, 1, None, f"LL4AL, alone with its loss module, leads {label}.")
+            for label in (uncertainty, "badge")
+        ),
+        *(
+            Check("ll4al", label + WITH_MODULE, 0, None, f"LL4AL leads no more once {label} has the module.")
+            for label in (uncertainty, "badge")
+        ),
+    )
 
 
 @register
@@ -84,19 +106,20 @@ def default_setting(uncertainty: str = "entropy") -> Scenario:
             ),
             "smoke": Grid(smoke, 2, "Digits, 2 epochs, 40 labels + 2 x 20: seconds"),
         },
-        views=(
-            View(
+        pictures=(
+            Picture(
                 "curve",
                 "LL4AL trains with its loss module, the others without",
                 (*own_score, "ll4al"),
-                "random",
+                against_one((*own_score, "ll4al"), "random"),
             ),
-            View(
+            Picture(
                 "curve_loss_module",
                 "All train with the loss module",
                 (*alike, "ll4al"),
-                "random" + WITH_MODULE,
+                against_one((*alike, "ll4al"), "random" + WITH_MODULE),
             ),
         ),
-        references=_references(),
+        checks=_checks(uncertainty),
+        published=_published(),
     )

@@ -16,10 +16,9 @@ import pytest
 
 import agents
 from alenv.errors import AlenvError, InvalidProtocol, UnknownName
-from scenarios import Arm, Grid, build, names, product
+from scenarios import Arm, Check, Grid, Picture, Scenario, against_one, build, names, product
 from scenarios.cli import main
-from scenarios.comparison import prepare
-from scenarios.scenario import Scenario
+from scenarios.plan.settling import settle
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -46,7 +45,7 @@ def reader(monkeypatch: pytest.MonkeyPatch) -> str:
 
 def test_an_agent_that_reads_validation_accuracy_gives_every_arm_the_same_split(reader: str) -> None:
     def splits(*spelled: str) -> list[int | None]:
-        arms = prepare([Arm(agent, "ALDigits-v0", agent) for agent in spelled])
+        arms = settle([Arm(agent, "ALDigits-v0", agent) for agent in spelled])
         return [arm.env_kwargs.get("validation") for arm in arms]
 
     assert splits("random", "entropy") == [None, None]
@@ -55,7 +54,7 @@ def test_an_agent_that_reads_validation_accuracy_gives_every_arm_the_same_split(
     assert splits("random@validation=200", reader, "entropy@validation=0") == [200, 200, 200]
     with pytest.raises(InvalidProtocol, match="validation=100 and 200"):
         splits("random@validation=100", f"{reader}@validation=200")
-    ridge = prepare([Arm(agent, "ALDigitsRidge-v0", agent) for agent in ("random", reader)])
+    ridge = settle([Arm(agent, "ALDigitsRidge-v0", agent) for agent in ("random", reader)])
     assert all("validation" not in arm.env_kwargs for arm in ridge)  # its own split of 200
 
 
@@ -66,19 +65,62 @@ def test_labels_are_unique() -> None:
 
 @pytest.mark.parametrize("name", names())
 def test_every_scenario_is_sound(name: str) -> None:
-    found: Scenario = build(name)
+    found = build(name)
     assert set(found.sizes) == {"paper", "small", "smoke"}
     labels = {arm.label for arm in found.grid("paper").arms}
-    assert {reference.label for reference in found.references} <= labels
     for size in found.sizes:
         grid = found.grid(size)
         assert {arm.label for arm in grid.arms} == labels
         for arm in grid.arms:
             assert arm.env_id in gym.registry
             agents.make(arm.agent, **arm.agent_kwargs)
-    for view in found.views:
-        assert set(view.labels) <= labels
-        assert view.reference in view.labels
+    assert found.pictures[0].name == "curve"
+    assert found.checks
+
+
+def scenario(*checks: Check, pictures: tuple[Picture, ...] = ()) -> Scenario:
+    sizes = {
+        "paper": Grid(
+            product("ALDigits-v0", ["random", "margin"], {"initial_size": 40, "query_size": 20}), 3, ""
+        ),
+        "smoke": Grid(product("ALDigits-v0", ["random", "margin"], {"budget": 20}), 1, ""),
+    }
+    return Scenario("made_up", "A title", "A claim", "nowhere", sizes, pictures, checks)
+
+
+def test_checks_are_compared_where_cycles_end() -> None:
+    at = (None, "start", "end", 40, 60, 180)
+    found = scenario(*(Check("margin", "random", 1, moment) for moment in at))
+    assert [str(check) for check in found.checks][:2] == [
+        "margin above random in the area under the curve",
+        "margin above random at the start",
+    ]
+    assert str(Check("a", "b", 0, 1000)) == "a as good as b at 1,000 labels"
+
+
+@pytest.mark.parametrize(
+    ("check", "said"),
+    [
+        (Check("margins", "random", 1), "did you mean 'margin'"),
+        (Check("margin", "badge", 1), "no arm of size 'paper' 'badge'"),
+        (Check("margin", "random", 2), "sign=2; use 1, 0 or -1"),
+        (Check("margin", "random", 1, "ends"), "did you mean 'end'"),
+        (Check("margin", "random", 1, 50), "at 50 labels, where no cycle of margin ends"),
+        (Check("margin", "random", 1, 20), "where no cycle"),
+        (Check("margin", "random", 1, 10_000), "where no cycle"),
+    ],
+)
+def test_a_check_that_nothing_could_decide_is_refused(check: Check, said: str) -> None:
+    with pytest.raises(AlenvError, match=said):
+        scenario(check)
+
+
+def test_a_picture_subtracts_what_it_shows() -> None:
+    assert against_one(["random", "margin"], "random") == {"margin": "random"}
+    with pytest.raises(UnknownName, match="no arm in picture 'curve' 'badge'"):
+        Picture("curve", "", ("margin", "random"), {"margin": "badge"})
+    with pytest.raises(UnknownName, match="no arm of size 'paper' 'badge'"):
+        scenario(pictures=(Picture("curve", "", ("badge",)),))
 
 
 def test_the_arms_of_the_default_setting_are_the_papers() -> None:
