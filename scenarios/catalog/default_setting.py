@@ -5,7 +5,7 @@ Source: "Best Practices in Pool-based Active Learning for Image Classification".
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from scenarios.plan.arm import Arm, product
@@ -27,10 +27,11 @@ _PUBLISHED = {
 }
 
 
-def _published() -> tuple[Published, ...]:
+def _published(shown: Collection[str]) -> tuple[Published, ...]:
     return tuple(
         Published(label, labeled, accuracy, sd, _PUBLISHED_SOURCE)
         for label, row in _PUBLISHED.items()
+        if label in shown
         for labeled, (accuracy, sd) in zip(_PUBLISHED_AT, row, strict=True)
     )
 
@@ -121,5 +122,5 @@ def default_setting(uncertainty: str = "entropy") -> Scenario:
             ),
         ),
         checks=_checks(uncertainty),
-        published=_published(),
+        published=_published(own_score),
     )

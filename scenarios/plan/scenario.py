@@ -56,7 +56,7 @@ class Picture:
     def __post_init__(self) -> None:
         for label in (*self.against, *self.against.values()):
             if label not in self.labels:
-                raise unknown(f"arm in picture {self.name!r}", label, self.labels)
+                raise unknown(f"arm of picture {self.name} named", label, self.labels)
 
     @property
     def references(self) -> tuple[str, ...]:
@@ -140,7 +140,7 @@ class Scenario:
         for size, grid in self.sizes.items():
             for label in named:
                 if label not in grid.labels:
-                    raise unknown(f"arm of size {size!r}", label, grid.labels)
+                    raise unknown(f"arm of size {size} named", label, grid.labels)
         for check in self.checks:
             self._check(check)
 
@@ -155,8 +155,8 @@ class Scenario:
         for arm in self.grid("paper").arms:
             if arm.label in (check.label, check.against) and not _stops_at(arm, check.at):
                 raise AlenvError(
-                    f"A check compares {check.label} at {check.at} labels, where no cycle of {arm.label} ends; "
-                    "use a label count of the paper size."
+                    f"The check {str(check)!r} cannot be decided, since no cycle of {arm.label} ends there; use a "
+                    "label count of the paper size."
                 )
 
     def grid(self, size: str) -> Grid:

@@ -1,0 +1,96 @@
+"""The paper's experiments: every one is sound, and the default setting runs from end to end."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import gymnasium as gym
+import numpy as np
+import pytest
+
+import agents
+from scenarios import build, names
+from scenarios.cli import main
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+@pytest.mark.parametrize("name", names())
+def test_every_scenario_is_sound(name: str) -> None:
+    found = build(name)
+    assert set(found.sizes) == {"paper", "small", "smoke"}
+    labels = {arm.label for arm in found.grid("paper").arms}
+    for size in found.sizes:
+        grid = found.grid(size)
+        assert {arm.label for arm in grid.arms} == labels
+        for arm in grid.arms:
+            assert arm.env_id in gym.registry
+            agents.make(arm.agent, **arm.agent_kwargs)
+    assert found.pictures[0].name == "curve"
+    assert found.checks
+
+
+def test_the_arms_of_the_default_setting_are_the_papers() -> None:
+    paper = build("default_setting").grid("paper")
+    joint = {arm.label: arm.env_kwargs.get("joint") for arm in paper.arms}
+    assert [label for label, value in joint.items() if value is None] == [
+        "random",
+        "entropy",
+        "coreset",
+        "badge",
+    ]
+    assert {value for value in joint.values() if value} == {"loss_prediction"}
+    assert {arm.env_id for arm in paper.arms} == {"ALCifar10-v0"}
+    margin = build("default_setting", uncertainty="margin").grid("paper")
+    assert [arm.label for arm in margin.arms][:2] == ["random", "margin"]
+
+
+def results(out: Path) -> dict[str, bytes]:
+    return {
+        str(path.relative_to(out)): path.read_bytes()
+        for name in ("curve.csv", "queries.npz")
+        for path in out.glob(f"*/{name}")
+    }
+
+
+def test_default_setting_smoke_killed_ends_with_the_same_bytes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["run", "default_setting", "--size", "smoke", "--seeds", "1"]
+    with pytest.raises(SystemExit) as ended:
+        main([*command, "--out", str(tmp_path / "whole")])
+    assert ended.value.code == 0
+    printed = capsys.readouterr().out
+    for word in ("ll4al", "badge", "difference", "curve.png", "curve_loss_module.png", "curves.csv"):
+        assert word in printed
+    whole = results(tmp_path / "whole")
+    assert len(whole) == 2 * 9
+    first = set()
+    for path in tmp_path.glob("whole/*/queries.npz"):
+        with np.load(path) as queries:
+            first.add(queries["initial"].tobytes())
+    assert len(first) == 1  # all arms of a seed begin with the same images
+    killed = tmp_path / "killed"
+    randomly = random.Random(0)
+    program = [sys.executable, "-c", "from scenarios.cli import main; main()", *command, "--out", str(killed)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    for wanted in (1, 5, 11):
+        process = subprocess.Popen(
+            program, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        while len(list(killed.glob("*/curve.csv"))) < (wanted + 1) // 2 and process.poll() is None:
+            time.sleep(0.01)
+        time.sleep(randomly.uniform(0, 0.2))
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    done = subprocess.run(
+        [*program, "--jobs", "2"], env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert results(killed) == whole
