@@ -20,6 +20,6 @@ def report(folder: Path, as_json: bool) -> None:
     Nothing is played, and the folder may have moved since.
     """
     outcome = make_report(folder)
-    if not outcome.pictures and not outcome.failed:
+    if not outcome.pictures and not outcome.failed and outcome.curves is None:
         raise CorruptRun(f"No run in {folder} has finished; repeat the command that it was begun with.")
     show(outcome, as_json)

@@ -46,6 +46,7 @@ class Picture:
 
     Raises:
         UnknownName: An arm is subtracted that is not shown, or from one that is not.
+        AlenvError: An arm is subtracted from itself.
     """
 
     name: str
@@ -57,6 +58,9 @@ class Picture:
         for label in (*self.against, *self.against.values()):
             if label not in self.labels:
                 raise unknown(f"arm of picture {self.name} named", label, self.labels)
+        for label, reference in self.against.items():
+            if label == reference:
+                raise AlenvError(f"Picture {self.name} subtracts {label} from itself; name another arm.")
 
     @property
     def references(self) -> tuple[str, ...]:
@@ -121,7 +125,7 @@ class Scenario:
 
     Raises:
         UnknownName: A picture, a check or a published number names an arm that a size does not have.
-        AlenvError: A check has another sign or compares where no cycle ends.
+        AlenvError: A check has another sign, compares where no cycle ends, or an arm with itself.
     """
 
     name: str
@@ -148,6 +152,8 @@ class Scenario:
         """Raises ``AlenvError`` for a check that nothing could decide."""
         if check.sign not in SIGNS:
             raise AlenvError(f"A check of {check.label} has sign={check.sign}; use 1, 0 or -1.")
+        if check.label == check.against:
+            raise AlenvError(f"A check compares {check.label} with itself; name another arm.")
         if isinstance(check.at, str) and check.at not in MOMENTS:
             raise unknown("moment of a check", check.at, MOMENTS)
         if not isinstance(check.at, int):

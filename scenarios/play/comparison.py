@@ -14,7 +14,7 @@ from alenv.files import make_folder
 from alenv.presets import resolve
 from scenarios.plan.arm import Arm
 from scenarios.plan.scenario import Check, Picture, Published
-from scenarios.play.comparison_folder import ComparisonFolder, Settings, Shown
+from scenarios.play.comparison_folder import ComparisonFolder, ComparisonSettings, Shown
 from scenarios.play.engines import play
 from scenarios.play.events import Event, Listener
 from scenarios.play.run_folder import ADVICE, Run
@@ -91,7 +91,7 @@ def play_comparison(
             found = folder.settings()
             threads = _share(comparison.arms, jobs) if found is None else found.threads
         arms = {arm.label: arm for arm in comparison.arms}
-        folder.begin(Settings(comparison.facts, threads, arms, comparison.shown))
+        folder.begin(ComparisonSettings(comparison.facts, threads, arms, comparison.shown))
     failed: dict[str, str] = {}
 
     def listen(event: Event) -> None:

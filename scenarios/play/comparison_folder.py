@@ -57,7 +57,7 @@ class Shown:
 
 
 @dataclass(frozen=True)
-class Settings:
+class ComparisonSettings:
     """The content of ``settings.json``.
 
     Attributes:
@@ -83,7 +83,7 @@ class Settings:
         return json.dumps(content, indent=2, sort_keys=True) + "\n"
 
     @classmethod
-    def from_text(cls, text: str) -> Settings:
+    def from_text(cls, text: str) -> ComparisonSettings:
         """Reads the file; whatever is wrong with it is a ValueError, LookupError, TypeError or AttributeError."""
         found = json.loads(text)
         arms = {label: Arm(label, **known) for label, known in found["arms"].items()}
@@ -107,7 +107,7 @@ class ComparisonFolder:
         with writing(self.path / ".lock", advice), filelock.FileLock(self.path / ".lock"):
             yield
 
-    def settings(self) -> Settings | None:
+    def settings(self) -> ComparisonSettings | None:
         """Returns the settings, or None where there are none yet.
 
         Raises:
@@ -115,13 +115,13 @@ class ComparisonFolder:
         """
         path = self.path / "settings.json"
         try:
-            return Settings.from_text(path.read_text()) if path.exists() else None
+            return ComparisonSettings.from_text(path.read_text()) if path.exists() else None
         except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
             raise CorruptRun(
                 f"{path} cannot be read as the settings of a comparison; delete it and repeat the command."
             ) from error
 
-    def begin(self, wanted: Settings) -> None:
+    def begin(self, wanted: ComparisonSettings) -> None:
         """Writes the settings of a command, with the arms of all earlier ones.
 
         Raises:
@@ -134,7 +134,7 @@ class ComparisonFolder:
             wanted = dataclasses.replace(wanted, arms={**found.arms, **wanted.arms})
         write_text(self.path / "settings.json", wanted.text(), ADVICE)
 
-    def _check(self, found: Settings, wanted: Settings) -> None:
+    def _check(self, found: ComparisonSettings, wanted: ComparisonSettings) -> None:
         """Raises ``RunConflict`` when the folder was begun with other settings; further arms may join."""
         known = [label for label in wanted.arms if label in found.arms]
         before, now = (
@@ -148,7 +148,7 @@ class ComparisonFolder:
                     "delete it."
                 )
 
-    def runs(self, settings: Settings) -> list[Run]:
+    def runs(self, settings: ComparisonSettings) -> list[Run]:
         """Returns every run of this and of all earlier commands that has begun, arm by arm."""
         seeds: dict[str, set[int]] = {label: set() for label in settings.arms}
         for file in self.path.glob("*/meta.json"):

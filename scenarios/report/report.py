@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from alenv.errors import CorruptRun, StorageError
 from alenv.files import write_bytes, write_text
 from scenarios.plan.scenario import Picture
-from scenarios.play.comparison_folder import ComparisonFolder, Settings, Shown
+from scenarios.play.comparison_folder import ComparisonFolder, ComparisonSettings, Shown
 from scenarios.play.run_folder import Run
 from scenarios.report import stats
 from scenarios.report.curves import Curves, gather, long_csv
@@ -70,7 +70,7 @@ class Outcome:
     """
 
     out: Path
-    settings: Settings
+    settings: ComparisonSettings
     shown: Shown
     pictures: list[Drawn]
     failed: dict[str, str]
@@ -118,7 +118,7 @@ def make_report(out: Path, shown: Shown | None = None) -> Outcome:
         return replace(outcome, unwritten=str(error))
 
 
-def _settings(folder: ComparisonFolder) -> Settings:
+def _settings(folder: ComparisonFolder) -> ComparisonSettings:
     settings = folder.settings()
     if settings is None:
         raise CorruptRun(
@@ -127,7 +127,7 @@ def _settings(folder: ComparisonFolder) -> Settings:
     return settings
 
 
-def _last_shown(folder: ComparisonFolder, settings: Settings) -> Shown:
+def _last_shown(folder: ComparisonFolder, settings: ComparisonSettings) -> Shown:
     if settings.shown is None:
         raise CorruptRun(
             f"{folder.path} was played by an earlier version and does not say what to show; repeat its compare "
@@ -136,7 +136,9 @@ def _last_shown(folder: ComparisonFolder, settings: Settings) -> Shown:
     return settings.shown
 
 
-def _read(folder: ComparisonFolder, settings: Settings, shown: Shown) -> tuple[Outcome, list[Curves]]:
+def _read(
+    folder: ComparisonFolder, settings: ComparisonSettings, shown: Shown
+) -> tuple[Outcome, list[Curves]]:
     """Returns all numbers, nothing written yet, and the curves that they come from."""
     failed: dict[str, str] = {}
     outcome = Outcome(folder.path, settings, shown, [], failed, None, "")

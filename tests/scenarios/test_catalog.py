@@ -15,8 +15,9 @@ import numpy as np
 import pytest
 
 import agents
-from scenarios import build, names
+from scenarios import build, catalog, names
 from scenarios.cli import main
+from scenarios.plan import registry
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -49,6 +50,16 @@ def test_the_arms_of_the_default_setting_are_the_papers() -> None:
     assert {arm.env_id for arm in paper.arms} == {"ALCifar10-v0"}
     margin = build("default_setting", uncertainty="margin").grid("paper")
     assert [arm.label for arm in margin.arms][:2] == ["random", "margin"]
+
+
+def test_a_file_in_the_catalog_is_found_by_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    code = "from scenarios import build, register\n\n@register\ndef another():\n    return build('default_setting')\n"
+    (tmp_path / "another_theme.py").write_text(code)
+    monkeypatch.setattr(catalog, "__path__", [*catalog.__path__, str(tmp_path)])
+    monkeypatch.setattr(registry, "_BUILDERS", dict(registry._BUILDERS))
+    assert names() == ("another", "default_setting")
+    assert build("another") == build("default_setting")
+    monkeypatch.delitem(sys.modules, "scenarios.catalog.another_theme")
 
 
 def results(out: Path) -> dict[str, bytes]:

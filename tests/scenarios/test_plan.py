@@ -80,6 +80,7 @@ def test_checks_are_compared_where_cycles_end() -> None:
         (Check("margins", "random", 1), "did you mean 'margin'"),
         (Check("margin", "badge", 1), "no arm of size paper named 'badge'"),
         (Check("margin", "random", 2), "sign=2; use 1, 0 or -1"),
+        (Check("margin", "margin", 1), "compares margin with itself"),
         (Check("margin", "random", 1, "ends"), "did you mean 'end'"),
         (
             Check("margin", "random", 1, 50),
@@ -98,6 +99,8 @@ def test_a_picture_subtracts_what_it_shows() -> None:
     assert against_one(["random", "margin"], "random") == {"margin": "random"}
     with pytest.raises(UnknownName, match="no arm of picture curve named 'badge'"):
         Picture("curve", "", ("margin", "random"), {"margin": "badge"})
+    with pytest.raises(AlenvError, match="subtracts margin from itself"):
+        Picture("curve", "", ("margin", "random"), {"margin": "margin"})
     with pytest.raises(UnknownName, match="no arm of size paper named 'badge'"):
         scenario(pictures=(Picture("curve", "", ("badge",)),))
 
