@@ -2,6 +2,20 @@
 
 from __future__ import annotations
 
-from scenarios.scenario import Arm, Grid, Reference, Scenario, View, build, names, product, register
+from scenarios.plan.arm import Arm, product
+from scenarios.plan.registry import build, names, register
+from scenarios.plan.scenario import Check, Grid, Picture, Published, Scenario, against_one
 
-__all__ = ["Arm", "Grid", "Reference", "Scenario", "View", "build", "names", "product", "register"]
+__all__ = [
+    "Arm",
+    "Check",
+    "Grid",
+    "Picture",
+    "Published",
+    "Scenario",
+    "against_one",
+    "build",
+    "names",
+    "product",
+    "register",
+]

@@ -72,7 +72,16 @@ def loaded_by(code: str) -> str:
     return done.stdout
 
 
-@pytest.mark.parametrize("code", ["import alenv", "import scenarios.cli.envs", "import scenarios"])
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import alenv",
+        "import alenv.files",
+        "import scenarios",
+        "import scenarios.cli.envs",
+        "import scenarios.cli.scenarios; scenarios.build(scenarios.names()[0])",
+    ],
+)
 def test_torch_loads_only_when_it_is_needed(code: str) -> None:
     loaded = loaded_by(code).split()
     assert "alenv" in loaded

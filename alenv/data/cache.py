@@ -1,37 +1,21 @@
 """The folder that keeps every dataset once, safe against concurrent starts, kills and full disks.
 
 A finished folder appears by one rename. Whatever is written before lies in a sibling named
-``NAME.partial-PID``, which no reader looks at and the next writer of that name removes. One lock file per
+``NAME.partial-...``, which no reader looks at and the next writer of that name removes. One lock file per
 name lets a single process write; readers of a finished folder need no lock and no write permission.
 """
 
 from __future__ import annotations
 
-import errno
 import os
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
-from alenv import errors
+from alenv import files
 
 META = "meta.json"
-
-STORAGE_CODES = frozenset(
-    (
-        errno.ENOSPC,
-        errno.EDQUOT,
-        errno.EFBIG,
-        errno.EROFS,
-        errno.EACCES,
-        errno.EPERM,
-        errno.ENOTDIR,
-        errno.EEXIST,
-        errno.EISDIR,
-        errno.EIO,
-    )
-)
+ADVICE = "free some space or set ALENV_DATA to a folder that can be written"
 
 
 def root() -> Path:
@@ -49,25 +33,6 @@ def is_finished(folder: Path) -> bool:
     return (folder / META).is_file()
 
 
-@contextmanager
-def storing(folder: Path) -> Iterator[None]:
-    """Turns the system's refusal to write into one sentence.
-
-    Raises:
-        StorageError: The disk is full or the place cannot be written.
-    """
-    try:
-        yield
-    except OSError as problem:
-        if problem.errno not in STORAGE_CODES:
-            raise
-        place = problem.filename or folder
-        raise errors.StorageError(
-            f"{place} cannot be used ({problem.strerror}); free some space or set ALENV_DATA to a folder "
-            "that can be written."
-        ) from problem
-
-
 def make_folder(folder: Path, fill: Callable[[Path], None], keep: Callable[[], bool]) -> None:
     """Makes a folder whole or not at all, and only once however many processes ask.
 
@@ -81,21 +46,15 @@ def make_folder(folder: Path, fill: Callable[[Path], None], keep: Callable[[], b
     """
     from filelock import FileLock  # noqa: PLC0415  (`import alenv` stays light)
 
-    with storing(folder):
+    with files.writing(folder, ADVICE):
         folder.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(f"{folder}.lock"):
             _recover(folder)
             if keep():
                 return
-            for leftover in folder.parent.glob(f"{folder.name}.partial-*"):
+            for leftover in files.partial_folders(folder):
                 shutil.rmtree(leftover)
-            partial = folder.with_name(f"{folder.name}.partial-{os.getpid()}")
-            partial.mkdir()
-            try:
-                fill(partial)
-                _publish(partial, folder)
-            finally:
-                shutil.rmtree(partial, ignore_errors=True)
+            files.publish_folder(folder, fill, ADVICE, _replace)
 
 
 def _outgoing(folder: Path) -> Path:
@@ -108,14 +67,14 @@ def _recover(folder: Path) -> None:
         _outgoing(folder).rename(folder)
 
 
-def _publish(partial: Path, folder: Path) -> None:
+def _replace(filled: Path, folder: Path) -> None:
     if not folder.exists():
-        partial.rename(folder)
+        filled.rename(folder)
         return
     outgoing = _outgoing(folder)
     folder.rename(outgoing)
     try:
-        partial.rename(folder)
+        filled.rename(folder)
     except BaseException:
         _recover(folder)
         raise

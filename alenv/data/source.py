@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from alenv import errors
-from alenv.data.cache import STORAGE_CODES
 from alenv.data.class_folders import ORDER_SEED
 from alenv.data.storage import Block, Description, Writer
+from alenv.files import STORAGE_CODES
 from alenv.progress import hushed
 
 # What unpacking and parsing raise on files that are cut off or something else.

@@ -12,7 +12,8 @@ import numpy as np
 
 import alenv  # noqa: F401  (registers the environment ids)
 from alenv.errors import InvalidProtocol
-from scenarios.scenario import check_environment
+from scenarios.plan.arm import check_environment
+from scenarios.plan.core import core
 
 
 def measure(env_id: str, settings: Mapping[str, Any], steps: int) -> dict[str, Any]:
@@ -32,8 +33,8 @@ def measure(env_id: str, settings: Mapping[str, Any], steps: int) -> dict[str, A
     """
     check_environment(env_id)
     env = gym.make(env_id, **settings)
-    core: Any = env.unwrapped
-    if core.protocol.cycles == 0:
+    inner = core(env)
+    if inner.protocol.cycles == 0:
         raise InvalidProtocol("budget=0 was given, which has no step to time; use a larger budget.")
     rng = np.random.default_rng(0)
     resets: list[float] = []
@@ -45,7 +46,7 @@ def measure(env_id: str, settings: Mapping[str, Any], steps: int) -> dict[str, A
         resets.append(time.perf_counter() - start)
         seed, over = seed + 1, False
         while not over:
-            query = rng.choice(core.view.unlabeled, core.view.query_size, replace=False)
+            query = rng.choice(inner.view.unlabeled, inner.view.query_size, replace=False)
             start = time.perf_counter()
             _, _, over, _, _ = env.step(query)
             times.append(time.perf_counter() - start)
@@ -59,6 +60,6 @@ def measure(env_id: str, settings: Mapping[str, Any], steps: int) -> dict[str, A
         "steps": len(times),
         "environment": env_id,
         "settings": dict(settings),
-        "device": core.runtime.device,
-        "threads": core.runtime.threads,
+        "device": inner.runtime.device,
+        "threads": inner.runtime.threads,
     }

@@ -9,8 +9,8 @@ import click
 import gymnasium as gym
 
 from alenv.errors import AlenvError
-from scenarios import siblings
 from scenarios.cli.lazy import LazyGroup
+from scenarios.plan import siblings
 
 # command -> module and one line of help; a module is imported only when its command is used, because most of
 # them load torch.
@@ -21,6 +21,7 @@ COMMANDS = {
     "scenarios": ("scenarios.cli.scenarios", "List the paper's experiments, or explain one."),
     "run": ("scenarios.cli.run", "Run one of the paper's experiments."),
     "compare": ("scenarios.cli.compare", "Compare agents on one environment."),
+    "report": ("scenarios.cli.report", "Show what a folder of runs holds, and draw it anew."),
     "bench": ("scenarios.cli.bench", "Measure training, query and step speed."),
 }
 
@@ -36,7 +37,10 @@ def alenv() -> None:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Runs the command line and exits: 0, 1 when runs have failed, 2 for an error, 130 after Ctrl-C."""
+    """Runs the command line and exits.
+
+    0: all is well; 1: runs have failed, or pictures could not be written; 2: an error; 130: Ctrl-C.
+    """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal without the sign for plus or minus shows "?"

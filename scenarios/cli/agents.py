@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 import agents as registry
-from scenarios.tables import STYLE
+from scenarios.report.tables import STYLE
 
 
 @click.command()

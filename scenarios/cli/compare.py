@@ -8,10 +8,12 @@ import click
 
 from alenv.errors import AlenvError
 from scenarios.cli.options import playing, seeds_of, settings_of, with_settings
-from scenarios.cli.playing import play
-from scenarios.comparison import Comparison, prepare
-from scenarios.run_folder import slug
-from scenarios.scenario import Arm, View
+from scenarios.cli.playing import play_and_report
+from scenarios.plan.arm import Arm
+from scenarios.plan.scenario import Picture, against_one
+from scenarios.plan.settling import settle
+from scenarios.play.comparison import Comparison
+from scenarios.play.run_folder import slug
 
 
 @click.command()
@@ -50,7 +52,8 @@ def compare(
             f"--reference {reference} is not among the agents; choose one of {', '.join(labels)}."
         )
     settings = settings_of(pairs)
-    arms = prepare([Arm(label, env, label, settings) for label in labels])
+    arms = settle([Arm(label, env, label, settings) for label in labels])
+    base = reference or ("random" if "random" in labels else labels[0])
     name = slug("-".join([env.rsplit(":", maxsplit=1)[-1], *sorted(pairs)]))
     comparison = Comparison(
         title=" ".join([env, *sorted(pairs)]),
@@ -58,8 +61,6 @@ def compare(
         seeds=seeds_of(seeds),
         out=out or Path("runs") / name,
         facts={"environment": env, "settings": settings},
-        views=(
-            View("curve", "", tuple(labels), reference or ("random" if "random" in labels else labels[0])),
-        ),
+        pictures=(Picture("curve", "", tuple(labels), against_one(labels, base)),),
     )
-    play(comparison, jobs=jobs, threads=threads, as_json=as_json)
+    play_and_report(comparison, jobs=jobs, threads=threads, as_json=as_json)

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Column, Table
 
 from alenv import data as datasets
-from scenarios.tables import STYLE
+from scenarios.report.tables import STYLE
 
 
 @click.group()

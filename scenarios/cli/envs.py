@@ -10,7 +10,7 @@ from rich.table import Table
 
 from alenv import ENVIRONMENTS
 from alenv.presets import resolve
-from scenarios.tables import STYLE
+from scenarios.report.tables import STYLE
 
 
 @click.command()

@@ -11,7 +11,7 @@ from typing import Any, TypeVar, cast
 import click
 
 from alenv.errors import AlenvError
-from scenarios.scenario import refuse_reserved
+from scenarios.plan.arm import refuse_reserved
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 

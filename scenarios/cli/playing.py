@@ -1,25 +1,24 @@
-"""What ``alenv run`` and ``alenv compare`` have in common: play, print, say where things are."""
+"""What ``alenv run``, ``compare`` and ``report`` have in common: play, print, say where things are."""
 
 from __future__ import annotations
 
 import json
 import sys
-from pathlib import Path
-from typing import Any
+from dataclasses import replace
 
 import click
 from rich.console import Console
 
-from scenarios import comparison as comparisons
-from scenarios.comparison import Comparison, Outcome
-from scenarios.tables import table
-from scenarios.watch import Watch
+from scenarios.cli.watch import Watch
+from scenarios.play.comparison import Comparison, play_comparison
+from scenarios.report.report import Outcome, make_report
+from scenarios.report.tables import table
 
 
-def play(comparison: Comparison, *, jobs: int, threads: int | None, as_json: bool) -> None:
+def play_and_report(comparison: Comparison, *, jobs: int, threads: int | None, as_json: bool) -> None:
     """Plays a comparison and prints its table and paths, or one JSON object.
 
-    Ends the program with 1 when a run has failed.
+    Ends the program with 1 when a run has failed or the pictures could not be written.
 
     Args:
         comparison: What to play.
@@ -27,40 +26,44 @@ def play(comparison: Comparison, *, jobs: int, threads: int | None, as_json: boo
         threads: Threads of each run; None leaves the choice to the comparison.
         as_json: Whether to print JSON.
     """
-    names = {run.name: f"{run.arm.label} seed {run.seed}" for run in comparison.runs(threads, jobs)}
+    names = {run.name: run.title for run in comparison.runs(threads, jobs)}
     with Watch(Console(stderr=True), names) as watch:
-        outcome = comparisons.execute(comparison, jobs, threads, watch)
+        failed = play_comparison(comparison, jobs, threads, watch)
+    found = make_report(comparison.out, comparison.shown)
+    outcome = replace(found, failed={**found.failed, **failed})
+    advice = "the same command tries the failed runs again and skips the finished ones." if failed else ""
+    show(outcome, as_json, advice)
+
+
+def show(outcome: Outcome, as_json: bool, advice: str = "") -> None:
+    """Prints tables and paths, or one JSON object, and what is missing.
+
+    Ends the program with 1 when a run has failed or cannot be read, or the pictures could not be written.
+
+    Args:
+        outcome: What to show.
+        as_json: Whether to print JSON.
+        advice: What to do about failed runs, in one sentence.
+    """
     if as_json:
-        click.echo(json.dumps(_as_json(comparison, outcome), indent=2))
+        click.echo(json.dumps(outcome.as_json(), indent=2))
     else:
-        _print(outcome, comparison.out)
-    if outcome.failed:
-        for run, error in outcome.failed.items():
-            click.echo(f"alenv: {names[run]} failed: {error}", err=True)
-        click.echo(
-            "alenv: the same command tries the failed runs again and skips the finished ones.", err=True
-        )
+        _print(outcome)
+    names = {run.name: run.title for run in outcome.runs()}
+    missing = [f"{names[run]} failed: {error}" for run, error in outcome.failed.items()]
+    missing += [sentence for sentence in (advice, outcome.unwritten) if sentence]
+    for sentence in missing:
+        click.echo(f"alenv: {sentence}", err=True)
+    if missing:
         sys.exit(1)
 
 
-def _as_json(comparison: Comparison, outcome: Outcome) -> dict[str, Any]:
-    return {
-        **comparison.facts,
-        "seeds": list(comparison.seeds),
-        "out": str(comparison.out),
-        "curves": None if outcome.curves is None else str(outcome.curves),
-        "views": [shown.as_json() for shown in outcome.shown],
-        "failed": outcome.failed,
-    }
-
-
-def _print(outcome: Outcome, out: Path) -> None:
+def _print(outcome: Outcome) -> None:
     console = Console()
-    for shown in outcome.shown:
-        console.print(table(shown.arms, shown.reference, shown.view.title))
-    if outcome.curves is None:
-        return
-    paths = [*(shown.picture for shown in outcome.shown), outcome.curves]
-    for path in paths:
-        click.echo(str(path))
-    click.echo(f"{out} holds a folder for every run.")
+    for drawn in outcome.pictures:
+        console.print(table(drawn.arms, drawn.picture.against, drawn.picture.title))
+    for path in (*(drawn.file for drawn in outcome.pictures), outcome.curves):
+        if path is not None:
+            click.echo(str(path))
+    if outcome.curves is not None:
+        click.echo(f"{outcome.out} holds a folder for every run.")

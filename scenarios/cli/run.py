@@ -6,11 +6,12 @@ from pathlib import Path
 
 import click
 
-from scenarios import scenario
 from scenarios.cli.options import playing, seeds_of, settings_of
-from scenarios.cli.playing import play
-from scenarios.comparison import Comparison, prepare
-from scenarios.run_folder import slug
+from scenarios.cli.playing import play_and_report
+from scenarios.plan import registry
+from scenarios.plan.settling import settle
+from scenarios.play.comparison import Comparison
+from scenarios.play.run_folder import slug
 
 
 @click.command()
@@ -37,14 +38,17 @@ def run(
 ) -> None:
     """Run the experiment NAME; `alenv scenarios` lists them."""
     options = settings_of(pairs)
-    found = scenario.build(name, **options)
+    found = registry.build(name, **options)
     grid = found.grid(size)
     comparison = Comparison(
         title=f"{found.title} ({size})",
-        arms=prepare(grid.arms),
+        arms=settle(grid.arms),
         seeds=seeds_of(seeds) if seeds else tuple(range(grid.seeds)),
         out=out or Path("runs") / slug("-".join([name, size, *sorted(pairs)])),
         facts={"scenario": name, "size": size, "options": options},
-        views=found.views,
+        pictures=found.pictures,
+        claim=found.claim,
+        checks=found.checks,
+        published=found.published,
     )
-    play(comparison, jobs=jobs, threads=threads, as_json=as_json)
+    play_and_report(comparison, jobs=jobs, threads=threads, as_json=as_json)

@@ -10,8 +10,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from scenarios import scenario
-from scenarios.tables import STYLE
+from scenarios.plan import registry
+from scenarios.plan.scenario import Published, Scenario
+from scenarios.report.tables import STYLE
 
 
 @click.command()
@@ -20,21 +21,21 @@ from scenarios.tables import STYLE
 def scenarios(name: str | None, as_json: bool) -> None:
     """List the paper's experiments, or explain the experiment NAME."""
     if as_json:
-        rows = [dataclasses.asdict(scenario.build(each)) for each in ([name] if name else scenario.names())]
+        rows = [dataclasses.asdict(registry.build(each)) for each in ([name] if name else registry.names())]
         click.echo(json.dumps(rows[0] if name else rows, indent=2))
         return
     console = Console(highlight=False)
     if name is None:
         table = Table("name", "what it compares", "source", **STYLE)
-        for listed in scenario.names():
-            found = scenario.build(listed)
+        for listed in registry.names():
+            found = registry.build(listed)
             table.add_row(listed, found.title, found.source)
         console.print(table)
         return
-    _explain(scenario.build(name), scenario.options(name), console)
+    _explain(registry.build(name), registry.options(name), console)
 
 
-def _explain(found: scenario.Scenario, options: dict[str, object], console: Console) -> None:
+def _explain(found: Scenario, options: dict[str, object], console: Console) -> None:
     console.print(f"[bold]{escape(found.name)}[/bold]: {escape(found.title)} ({escape(found.source)})")
     console.print(f"Claim: {escape(found.claim)}")
     for option, default in options.items():
@@ -45,20 +46,22 @@ def _explain(found: scenario.Scenario, options: dict[str, object], console: Cons
         runs = len(grid.arms) * grid.seeds
         table.add_row(size, environments, str(len(grid.arms)), str(grid.seeds), str(runs), grid.note)
     console.print(table)
-    for view in found.views:
-        console.print(f"{view.name}.png: {escape(view.title)} ({escape(', '.join(view.labels))})")
-    if found.references:
-        console.print(_references(found.references))
+    for picture in found.pictures:
+        console.print(f"{picture.name}.png: {escape(picture.title)} ({escape(', '.join(picture.labels))})")
+    for check in found.checks:
+        console.print(f"Check: {escape(str(check))}")
+    if found.published:
+        console.print(_published(found.published))
 
 
-def _references(references: tuple[scenario.Reference, ...]) -> Table:
+def _published(numbers: tuple[Published, ...]) -> Table:
     """Returns published accuracies, one row per arm and one column per number of labels."""
-    labeled = sorted({reference.labeled for reference in references})
-    table = Table("published (%)", title=f"Source: {references[0].source}", title_justify="left", **STYLE)
+    labeled = sorted({number.labeled for number in numbers})
+    table = Table("published (%)", title=f"Source: {numbers[0].source}", title_justify="left", **STYLE)
     for count in labeled:
         table.add_column(f"{count:,}", justify="right")
-    for label in dict.fromkeys(reference.label for reference in references):
-        row = {r.labeled: r for r in references if r.label == label}
+    for label in dict.fromkeys(number.label for number in numbers):
+        row = {number.labeled: number for number in numbers if number.label == label}
         cells = [
             "" if count not in row else f"{row[count].accuracy:.2f}" + _plus_minus(row[count].sd)
             for count in labeled

@@ -1,6 +1,6 @@
 """Plays a run of fakes again and again and kills it with SIGKILL, at every write and at random times.
 
-Run as ``python kill_loop.py OUT``: a fresh process that has one thread, so that it may fork.
+Run as ``python kill_loop.py OUT``: a fresh process in which torch has one thread, so that it may fork.
 """
 
 from __future__ import annotations
@@ -16,11 +16,13 @@ from pathlib import Path
 from typing import Any
 
 import fake_al  # noqa: F401  (registers the environment)
-import torch.utils.tensorboard  # noqa: F401  (once here, not in every child)
+import gymnasium as gym
+import torch
+import torch.utils.tensorboard
 
-from scenarios.run_folder import Run
-from scenarios.runner import execute
-from scenarios.scenario import Arm
+from scenarios.plan.arm import Arm
+from scenarios.play.run_folder import Run
+from scenarios.play.runner import execute
 
 
 def run_at(out: Path) -> Run:
@@ -65,6 +67,8 @@ def killed(pid: int) -> bool:
 
 def main() -> None:
     out = Path(sys.argv[1])
+    torch.set_num_threads(1)
+    gym.make("fake_al:FakeAL-v0").reset(seed=0)  # loads data and embedding once, not in every child
     kills = 0
     for count in itertools.count(1):
         place = out / f"write{count}"

@@ -10,7 +10,7 @@ from pathlib import Path
 import gymnasium as gym
 import numpy as np
 import pytest
-from click.testing import CliRunner
+from command import FAKE, error, run
 from stable_baselines3 import PPO
 
 import agents
@@ -18,33 +18,6 @@ from scenarios import cli
 from scenarios.bench import explicit
 from scenarios.bench.query import SMALL, is_exact
 from scenarios.bench.synthetic import SyntheticView
-
-FAKE = "fake_al:FakeAL-v0"
-
-
-def run(*arguments: str) -> tuple[int, str, str]:
-    """Returns exit code, stdout and stderr of ``alenv`` with some arguments."""
-    import click
-
-    @click.command(context_settings={"ignore_unknown_options": True, "help_option_names": []})
-    @click.argument("rest", nargs=-1, type=click.UNPROCESSED)
-    def whole(rest: tuple[str, ...]) -> None:
-        cli.main(list(rest))
-
-    result = CliRunner().invoke(whole, ["--", *arguments])
-    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
-    return result.exit_code, result.stdout, result.stderr
-
-
-def error(*arguments: str) -> str:
-    """Returns the one sentence of a command that must fail with exit code 2."""
-    code, out, err = run(*arguments)
-    assert code == 2
-    assert out == ""
-    assert err.startswith("alenv: ")
-    assert err.count("\n") == 1, err
-    assert "Traceback" not in err
-    return err
 
 
 def test_help_lists_every_command() -> None:
@@ -83,11 +56,22 @@ def test_scenarios() -> None:
     assert "default_setting" in run("scenarios")[1]
     code, out, _ = run("scenarios", "default_setting")
     assert code == 0
-    for word in ("Claim", "paper", "small", "smoke", "uncertainty=entropy", "86.85"):
+    for word in (
+        "Claim",
+        "paper",
+        "small",
+        "smoke",
+        "uncertainty=entropy",
+        "86.85",
+        "Check: ll4al above badge in the area",
+    ):
         assert word in out
     listed = json.loads(run("scenarios", "--json")[1])
     assert json.loads(run("scenarios", "default_setting", "--json")[1]) in listed
     assert {"paper", "small", "smoke"} == set(listed[0]["sizes"])
+    assert {"label": "ll4al", "against": "random", "sign": 1, "at": "end"}.items() <= listed[0]["checks"][
+        -5
+    ].items()
 
 
 def test_data_list_and_verify() -> None:
@@ -146,13 +130,15 @@ def test_compare_as_json_and_more_seeds_later(tmp_path: Path) -> None:
     second = json.loads(run(*base, "--seeds", "2:4")[1])
     both = json.loads(run(*base, "--seeds", "4")[1])
     assert [found["seeds"] for found in (first, second, both)] == [[0, 1], [2, 3], [0, 1, 2, 3]]
-    (view,) = both["views"]
-    arms = {arm["label"]: arm for arm in view["arms"]}
+    (picture,) = both["pictures"]
+    arms = {arm["label"]: arm for arm in picture["arms"]}
     assert arms["random"]["seeds"] == 4
     assert arms["random"]["area_difference"] is None
     assert arms["margin"]["area_difference_seeds"] == 4
     assert both["failed"] == {}
-    assert Path(view["picture"]).exists()
+    assert (picture["reference"], picture["against"]) == ("random", {"margin": "random"})
+    assert (arms["margin"]["against"], arms["random"]["against"]) == ("random", None)
+    assert Path(picture["file"]).exists()
 
 
 def test_a_later_command_loses_no_curve(tmp_path: Path) -> None:
@@ -182,9 +168,10 @@ def test_a_failed_reference_is_not_replaced(tmp_path: Path) -> None:
     assert code == 1
     assert "no differences: the reference arm has no finished run" in text
     code, text, _ = run(*base, "--reference", "margin@fail_at=2", "--json")
-    (view,) = json.loads(text)["views"]
-    assert view["reference"] is None
-    assert all(arm["area_difference"] is None for arm in view["arms"])
+    (picture,) = json.loads(text)["pictures"]
+    assert picture["reference"] is None
+    assert picture["against"] == {}
+    assert all(arm["area_difference"] is None for arm in picture["arms"])
 
 
 @pytest.mark.parametrize(
@@ -298,9 +285,9 @@ def test_the_default_folder_is_readable() -> None:
 
 def test_one_set_takes_several_settings(tmp_path: Path) -> None:
     base = ("compare", FAKE, "--agents", "random", "--seeds", "1", "--out", str(tmp_path / "o"))
-    assert run(*base, "--set", "lr=0.2", "budget=4")[0] == 0
-    assert "begun with lr=0.2, not lr=0.3" in error(*base, "--set", "lr=0.3", "--set", "budget=4")
-    assert "begun with budget=4, not budget=2" in error(*base, "--set", "lr=0.2", "budget=2")
+    assert run(*base, "--set", "lr=0.2", "budget=5")[0] == 0
+    assert "begun with lr=0.2, not lr=0.3" in error(*base, "--set", "lr=0.3", "--set", "budget=5")
+    assert "begun with budget=5, not budget=10" in error(*base, "--set", "lr=0.2", "budget=10")
     assert "given twice" in error(*base, "--set", "lr=0.2", "lr=0.3")
     assert "write NAME=VALUE" in error(*base, "--set", "lr=0.2", "margin")
     said = error("bench", "env", "ALDigitsRidge-v0", "--set", "query_size=5", "budget=7")
@@ -393,12 +380,12 @@ def test_a_foreign_package_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: P
 
 
 def test_ctrl_c_says_how_to_go_on(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    from scenarios import runner
+    from scenarios.play import runner
 
     def interrupted(*arguments: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(runner.Episode, "step", interrupted)
+    monkeypatch.setattr(runner.Playthrough, "step", interrupted)
     code, _, err = run("compare", FAKE, "--agents", "random", "--seeds", "1", "--out", str(tmp_path))
     assert code == 130
     assert "repeated, the command goes on from what each run has finished" in err

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from matplotlib.figure import Figure
 from PIL import Image
 from rich.console import Console
 
-from scenarios import pictures, stats
-from scenarios.results import Curves, long_csv
-from scenarios.summary import summarize
-from scenarios.tables import table
+from scenarios import against_one
+from scenarios.report import pictures, stats
+from scenarios.report.curves import Curves, long_csv
+from scenarios.report.summary import summarize
+from scenarios.report.tables import table
 
 
 def arm(label: str, gain: float, seeds: int = 5, cycles: int = 4, agent: str | None = None) -> Curves:
@@ -30,16 +32,30 @@ def arm(label: str, gain: float, seeds: int = 5, cycles: int = 4, agent: str | N
     )
 
 
+def to(reference: str | None, curves: list[Curves]) -> dict[str, str]:
+    return {} if reference is None else against_one([arm.label for arm in curves], reference)
+
+
 def shown(curves: list[Curves], reference: str | None) -> str:
+    return printed(curves, to(reference, curves))
+
+
+def printed(curves: list[Curves], against: dict[str, str]) -> str:
     console = Console(width=80, record=True, file=open("/dev/null", "w"))  # noqa: SIM115  (the console keeps it)
     with console.file:
-        console.print(table(summarize(curves, reference), reference))
+        console.print(table(summarize(curves, against), against))
     return console.export_text()
+
+
+def pixels(figure: Figure) -> np.ndarray:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png")
+    return np.asarray(Image.open(buffer).convert("RGB"))
 
 
 def test_summary_numbers() -> None:
     base, better = arm("random", 0.0), arm("margin", 0.02)
-    _, found = summarize([base, better], "random")
+    _, found = summarize([base, better], to("random", [base, better]))
     areas = 100 * better.accuracy[:, 1:].mean(axis=1)
     gains = areas - 100 * base.accuracy[:, 1:].mean(axis=1)
     assert found.gain == stats.paired(areas, areas - gains)
@@ -54,12 +70,12 @@ def test_summary_numbers() -> None:
 def test_only_shared_seeds_are_paired() -> None:
     base, other = arm("random", 0.0), arm("margin", 0.02)
     late = Curves("margin", "margin", (3, 4, 5), other.labeled, other.accuracy[[3, 4, 0]])
-    found = summarize([base, late], "random")[1]
+    found = summarize([base, late], to("random", [base, late]))[1]
     assert found.gain is not None
     assert found.gain.seeds == 2
     assert found.gain.mean == pytest.approx(100 * (other.accuracy - base.accuracy)[3:5, 1:].mean())
     alone = Curves("margin", "margin", (7,), other.labeled, other.accuracy[:1])
-    assert summarize([base, alone], "random")[1].gain is None
+    assert summarize([base, alone], to("random", [base, alone]))[1].gain is None
 
 
 def test_table_fits_80_columns_and_says_what_is_undecided() -> None:
@@ -76,7 +92,7 @@ def test_table_without_queries_and_with_one_seed() -> None:
 
 def test_areas_of_other_label_counts_are_not_compared() -> None:
     base, short = arm("random", 0.0), arm("margin", 0.0, cycles=3)
-    found = summarize([base, short], "random")[1]
+    found = summarize([base, short], to("random", [base, short]))[1]
     assert not found.comparable
     assert found.gain is found.improvement is found.more_seeds is None
     assert "margin and random: other label counts" in shown([base, short], "random")
@@ -91,14 +107,56 @@ def test_remarks_say_what_the_difference_rests_on() -> None:
     assert "p[b]x" in shown([base, arm("p[b]x", 0.1, seeds=2)], "random")
 
 
-def test_without_a_reference_nothing_is_compared(tmp_path: Path) -> None:
+def test_without_a_reference_nothing_is_compared() -> None:
     curves = [arm("margin", 0.0), arm("badge", 0.0)]
-    assert all(found.gain is None for found in summarize(curves, None))
-    assert "no finished run" in shown(curves, None)
-    pictures.draw(curves, None, "A title", tmp_path / "one.png")
-    pictures.draw(curves, "margin", "A title", tmp_path / "two.png")
-    with Image.open(tmp_path / "one.png") as one, Image.open(tmp_path / "two.png") as two:
-        assert one.width < two.width
+    assert all(found.gain is None for found in summarize(curves, {}))
+    assert "difference:" not in shown(curves, None)
+    missing = {"margin": "random", "badge": "random"}
+    assert "no differences: the reference arm has no finished run" in printed(curves, missing)
+    one, also_one = pictures.draw(curves, {}, "A title"), pictures.draw(curves, missing, "A title")
+    two = pictures.draw(curves, to("margin", curves), "A title")
+    assert one.get_figwidth() == also_one.get_figwidth() < two.get_figwidth()
+
+
+def warm_and_cold() -> tuple[list[Curves], dict[str, str]]:
+    names = ("margin", "badge")
+    curves = [
+        arm(f"{name} {start}", 0.01 * len(start), agent=name) for name in names for start in ("cold", "warm!")
+    ]
+    return curves, {f"{name} warm!": f"{name} cold" for name in names}
+
+
+def test_each_arm_is_subtracted_from_its_own_reference() -> None:
+    curves, against = warm_and_cold()
+    found = {summary.label: summary for summary in summarize(curves, against)}
+    alone = summarize(curves[2:], {"badge warm!": "badge cold"})[1]
+    assert found["badge warm!"] == alone
+    assert alone.against == alone.as_json()["against"] == "badge cold"
+    assert found["badge cold"].against is found["badge cold"].gain is None
+    text = " ".join(printed(curves, against).split())
+    assert "paired by seed, margin warm! against margin cold; badge warm! against badge cold" in text
+    text = " ".join(printed(curves[1:], against).split())
+    assert "margin warm!: no difference, since margin cold has no finished run" in text
+    assert "badge warm! against badge cold" in text
+
+
+def texts(figure: Figure) -> list[list[str]]:
+    """Returns heading and end labels of every panel."""
+    return [[axes.get_title(loc="left"), *(text.get_text() for text in axes.texts)] for axes in figure.axes]
+
+
+def test_the_right_panel_names_what_it_subtracts() -> None:
+    curves, against = warm_and_cold()
+    (_, *lines), right = texts(pictures.draw(curves, against, "A title"))
+    assert sorted(lines) == sorted(arm.label for arm in curves)
+    assert right[0] == "Paired difference of each arm to its own reference"
+    assert sorted(right[1:]) == ["badge warm! against badge cold", "margin warm! against margin cold"]
+    _, right = texts(pictures.draw(curves, to("margin cold", curves), "A title"))
+    assert right[0] == "Paired difference to margin cold"
+    assert sorted(right[1:]) == sorted(arm.label for arm in curves)
+    _, right = texts(pictures.draw(curves[1:], against, "A title"))  # one pair is left
+    assert right[0] == "Paired difference to badge cold"
+    assert sorted(right[1:]) == ["badge cold", "badge warm!"]
 
 
 def test_long_csv_reads_back_exactly() -> None:
@@ -109,11 +167,10 @@ def test_long_csv_reads_back_exactly() -> None:
 
 @pytest.mark.parametrize("seeds", [1, 2, 5])
 @pytest.mark.parametrize("cycles", [0, 4])
-def test_every_shape_of_comparison_is_drawn(tmp_path: Path, seeds: int, cycles: int) -> None:
+def test_every_shape_of_comparison_is_drawn(seeds: int, cycles: int) -> None:
     curves = [arm(label, 0.01 * i, seeds, cycles) for i, label in enumerate(("random", "margin", "badge"))]
     for shown_arms in (curves[:1], curves):
-        pictures.draw(shown_arms, "random", "A title", tmp_path / "curve.png")
-        image = np.asarray(Image.open(tmp_path / "curve.png").convert("RGB"))
+        image = pixels(pictures.draw(shown_arms, to("random", shown_arms), "A title"))
         assert image.shape[0] == 780
         for other in shown_arms:
             name = pictures.looks(shown_arms)[other.label].color
@@ -138,10 +195,9 @@ def test_no_two_arms_look_the_same() -> None:
     assert len({look.color for look in looks[:6]}) == 6
 
 
-def test_a_label_is_text_and_no_formula(tmp_path: Path) -> None:
+def test_a_label_is_text_and_no_formula() -> None:
     curves = [arm("policy=p$a_$", 0.0), arm("random", 0.1)]
-    pictures.draw(curves, "policy=p$a_$", "$x_$", tmp_path / "curve.png")
-    assert (tmp_path / "curve.png").exists()
+    assert pixels(pictures.draw(curves, to("policy=p$a_$", curves), "$x_$")).size
 
 
 @given(st.lists(st.floats(0, 10), min_size=1, max_size=8))
@@ -158,6 +214,8 @@ def test_labels_that_are_apart_stay() -> None:
 
 
 def test_nan_is_never_json() -> None:
-    (found,) = summarize([arm("random", 0.0, seeds=1, cycles=0)], "random")
+    (found,) = summarize(
+        [arm("random", 0.0, seeds=1, cycles=0)], to("random", [arm("random", 0.0, seeds=1, cycles=0)])
+    )
     assert math.isnan(found.sd)
     assert found.as_json()["accuracy_sd"] is None

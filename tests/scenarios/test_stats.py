@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats as scipy_stats
 
-from scenarios import stats
+from scenarios.report import stats
 
 
 def test_area_is_the_mean_after_the_first_query() -> None:

@@ -7,14 +7,15 @@ import platform
 from importlib import metadata
 from typing import Any
 
-from scenarios.run_folder import FORMAT, Run
+from alenv import ActiveLearningEnv
+from scenarios.play.run_folder import FORMAT, Run
 
 # Recorded as resolved, changing no result, or a mere place: a folder's images are part of the checksum.
 _LEFT_OUT = ("device", "default_device", "threads", "allow_peek", "root")
 _PACKAGES = ("alenv", "gymnasium", "numpy", "scikit-learn", "torch", "torchvision")
 
 
-def describe(run: Run, env: Any) -> dict[str, Any]:
+def describe(run: Run, env: ActiveLearningEnv) -> dict[str, Any]:
     """Returns the content of ``meta.json`` for a run that is not finished.
 
     Args:

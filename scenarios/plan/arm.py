@@ -1,18 +1,18 @@
-"""A scenario as plain data: arms, seeds, sizes, the claim it tests and the numbers to compare with."""
+"""An arm: an environment with an agent, and what must hold before either is made."""
 
 from __future__ import annotations
 
 import importlib
 import inspect
 import itertools
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import gymnasium as gym
 from gymnasium.envs.registration import load_env_creator
 
-from alenv.errors import AlenvError, UnknownName, unknown
+from alenv.errors import UnknownName
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,11 @@ class Arm:
         agent = self.agent.split("@", 1)[0]
         env_id = self.env_id.removeprefix("alenv:")  # which only imports alenv, as everything here does
         return replace(self, env_id=env_id, agent=agent, env_kwargs={**self.env_kwargs, **spelled})
+
+    def settings(self, threads: int | None) -> dict[str, Any]:
+        """Returns what ``gym.make`` is given: the arm's own settings go before those of every run."""
+        given = {} if threads is None else {"threads": threads}
+        return {"observe": "progress", "on_invalid": "raise", **given, **self.env_kwargs}
 
     def configuration(self) -> dict[str, Any]:
         """Returns what identifies the arm, without its label, as JSON values in a fixed order."""
@@ -105,123 +110,3 @@ def product(
         Arm(agent.split("@", 1)[0] + suffix, env_id, agent, {**(env_kwargs or {}), **extra})
         for (suffix, extra), agent in itertools.product((variants or {"": {}}).items(), agents)
     )
-
-
-@dataclass(frozen=True)
-class Grid:
-    """One size of a scenario: its arms, how many seeds, and what it asks of the machine."""
-
-    arms: tuple[Arm, ...]
-    seeds: int
-    note: str
-
-    def __post_init__(self) -> None:
-        labels = [arm.label for arm in self.arms]
-        if len(set(labels)) != len(labels):
-            raise AlenvError(f"Two arms share a label in {labels}; give every arm its own.")
-
-
-@dataclass(frozen=True)
-class View:
-    """One picture and table of a scenario: which arms are shown against which reference arm."""
-
-    name: str
-    title: str
-    labels: tuple[str, ...]
-    reference: str
-
-
-@dataclass(frozen=True)
-class Reference:
-    """A published number to compare with: accuracy in percent at a number of labeled images."""
-
-    label: str
-    labeled: int
-    accuracy: float
-    sd: float | None
-    source: str
-
-
-@dataclass(frozen=True)
-class Scenario:
-    """Arms x seeds in three sizes, the pictures drawn from them, and the claim they test.
-
-    Attributes:
-        name: The name on the command line.
-        title: One line for headings.
-        claim: What the paper says that the runs should show.
-        source: Section or figure of the paper.
-        sizes: ``paper`` (as published), ``small`` (a CPU, minutes to an hour), ``smoke`` (seconds).
-        views: The pictures; the first one is ``curve.png``.
-        references: Published numbers of the ``paper`` size.
-    """
-
-    name: str
-    title: str
-    claim: str
-    source: str
-    sizes: Mapping[str, Grid]
-    views: tuple[View, ...]
-    references: tuple[Reference, ...] = ()
-
-    def grid(self, size: str) -> Grid:
-        """Returns the arms and seeds of one size.
-
-        Raises:
-            UnknownName: There is no such size.
-        """
-        if size not in self.sizes:
-            raise unknown("size", size, self.sizes)
-        return self.sizes[size]
-
-
-Builder = Callable[..., Scenario]
-_BUILDERS: dict[str, Builder] = {}
-
-
-def register(builder: Builder) -> Builder:
-    """Registers a function that builds a scenario under its own name; its parameters are the options."""
-    _BUILDERS[builder.__name__] = builder
-    return builder
-
-
-def names() -> tuple[str, ...]:
-    """Returns the names of all scenarios."""
-    _load()
-    return tuple(sorted(_BUILDERS))
-
-
-def options(name: str) -> dict[str, Any]:
-    """Returns the options of a scenario with their defaults."""
-    return {key: value.default for key, value in inspect.signature(_builder(name)).parameters.items()}
-
-
-def build(name: str, **chosen: Any) -> Scenario:
-    """Builds a scenario by name.
-
-    Raises:
-        UnknownName: There is no such scenario, or it has no such option.
-    """
-    allowed = options(name)
-    for option in chosen:
-        if option not in allowed:
-            raise unknown(f"option of scenario {name!r}", option, allowed)
-    return _builder(name)(**chosen)
-
-
-def check_option(kind: str, given: str, allowed: Iterable[str]) -> None:
-    """Raises ``UnknownName`` unless ``given`` is one of ``allowed``."""
-    if given not in (choices := tuple(allowed)):
-        raise unknown(kind, given, choices)
-
-
-def _builder(name: str) -> Builder:
-    _load()
-    if name not in _BUILDERS:
-        raise unknown("scenario", name, _BUILDERS)
-    return _BUILDERS[name]
-
-
-def _load() -> None:
-    """Imports the files that register scenarios."""
-    import scenarios.paper  # noqa: F401, PLC0415  (they import this file)

@@ -7,7 +7,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from scenarios.storage import writing
+from alenv.files import writing
+from scenarios.play.run_folder import ADVICE
 
 
 class Board:
@@ -21,7 +22,7 @@ class Board:
         from torch.utils.tensorboard import SummaryWriter  # noqa: PLC0415  (half a second to load)
 
         self._folder = folder / "tensorboard"
-        with writing(self._folder):
+        with writing(self._folder, ADVICE):
             self._writer = SummaryWriter(str(self._folder), purge_step=0)
 
     def __enter__(self) -> Board:
@@ -30,12 +31,12 @@ class Board:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        with writing(self._folder):
+        with writing(self._folder, ADVICE):
             self._writer.close()
 
     def add(self, rows: Iterable[Mapping[str, Any]]) -> None:
         """Adds rows of the learning curve."""
-        with writing(self._folder):
+        with writing(self._folder, ADVICE):
             for row in rows:
                 for name in ("accuracy", "reward"):
                     if row[name] is not None:

@@ -14,32 +14,32 @@ import torch
 import agents
 import alenv  # noqa: F401  (registers the environment ids)
 from alenv.errors import AlenvError
-from scenarios.board import Board
-from scenarios.events import Event, Report
-from scenarios.first_cycle import first_cycle
-from scenarios.meta import describe
-from scenarios.record import Record
-from scenarios.run_folder import Checkpoint, Run, RunFolder
-from scenarios.scenario import Arm
-from scenarios.storage import write_text
+from alenv.files import write_text
+from scenarios.plan.core import core
+from scenarios.play.board import Board
+from scenarios.play.events import Event, Listener
+from scenarios.play.first_cycle import first_cycle
+from scenarios.play.meta import describe
+from scenarios.play.record import Record
+from scenarios.play.run_folder import ADVICE, Checkpoint, Run, RunFolder
 
 
-def execute(run: Run, report: Report) -> None:
+def execute(run: Run, listener: Listener) -> None:
     """Plays a run to its end; an error becomes an event, so that other runs go on.
 
     A finished run is skipped. ``KeyboardInterrupt`` and ``SystemExit`` pass, after the files are whole.
     """
     try:
         if run.folder.finished(run.configuration):
-            report(Event(run.name, "skipped"))
+            listener(Event(run.name, "skipped"))
             return
         with run.folder.locked():
-            _play(run, report)
-        report(Event(run.name, "finished"))
+            _play(run, listener)
+        listener(Event(run.name, "finished"))
     except (AlenvError, gym.error.Error, OSError) as error:
-        report(Event(run.name, "failed", error=one_line(error)))
+        listener(Event(run.name, "failed", error=one_line(error)))
     except Exception as error:  # a bug in one agent must not take the other runs with it
-        report(Event(run.name, "failed", error=_keep_traceback(run.folder, error)))
+        listener(Event(run.name, "failed", error=_keep_traceback(run.folder, error)))
 
 
 def one_line(error: Exception) -> str:
@@ -49,37 +49,31 @@ def one_line(error: Exception) -> str:
 
 def _keep_traceback(folder: RunFolder, error: Exception) -> str:
     path = folder.path / "error.txt"
-    write_text(path, "".join(traceback.format_exception(error)))
+    write_text(path, "".join(traceback.format_exception(error)), ADVICE)
     return f"{type(error).__name__}: {one_line(error)} (traceback in {path})"
 
 
-def _play(run: Run, report: Report) -> None:
+def _play(run: Run, listener: Listener) -> None:
     folder = run.folder
     begun = folder.meta()
-    env = gym.make(run.arm.env_id, **env_kwargs(run.arm, run.threads))
+    env = gym.make(run.arm.env_id, **run.arm.settings(run.threads))
     try:
-        episode = Episode(run, env)
-        meta = describe(run, episode.core)
+        playthrough = Playthrough(run, env)
+        meta = describe(run, playthrough.core)
         if begun is not None:
             folder.check(begun, meta)
         folder.write_meta(meta)
         with _threads(meta["threads"]), Board(folder.path) as board:
-            episode.open()
-            board.add(episode.record.curve)
-            report(episode.event())
-            while not episode.finished:
-                episode.step()
-                board.add(episode.record.curve[-1:])
-                report(episode.event())
+            playthrough.open()
+            board.add(playthrough.record.curve)
+            listener(playthrough.event())
+            while not playthrough.finished:
+                playthrough.step()
+                board.add(playthrough.record.curve[-1:])
+                listener(playthrough.event())
         folder.close(meta)
     finally:
         env.close()
-
-
-def env_kwargs(arm: Arm, threads: int | None) -> dict[str, Any]:
-    """Returns what ``gym.make`` is given: the arm's own settings go before those of every run."""
-    given = {} if threads is None else {"threads": threads}
-    return {"observe": "progress", "on_invalid": "raise", **given, **arm.env_kwargs}
 
 
 @contextmanager
@@ -93,7 +87,7 @@ def _threads(count: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-class Episode:
+class Playthrough:
     """One episode that is saved after every cycle.
 
     Attributes:
@@ -104,7 +98,7 @@ class Episode:
     def __init__(self, run: Run, env: gym.Env[Any, Any]) -> None:
         self.record = Record()
         self.finished = False
-        self.core: Any = env.unwrapped
+        self.core = core(env)
         self._run = run
         self._env = env
         self._agent = agents.make(run.arm.agent, **run.arm.agent_kwargs)

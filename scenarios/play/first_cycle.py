@@ -10,9 +10,11 @@ import filelock
 import gymnasium as gym
 import torch
 
-from scenarios.meta import versions
-from scenarios.run_folder import Run, load_archive, short_hash
-from scenarios.storage import make_folder, uninterrupted, write_bytes, writing
+from alenv import ActiveLearningEnv
+from alenv.files import make_folder, uninterrupted, write_bytes, writing
+from scenarios.plan.core import core
+from scenarios.play.meta import versions
+from scenarios.play.run_folder import ADVICE, Run, load_archive, short_hash
 
 
 def first_cycle(run: Run, env: gym.Env[Any, Any]) -> tuple[Any, dict[str, Any], dict[str, float]]:
@@ -27,11 +29,11 @@ def first_cycle(run: Run, env: gym.Env[Any, Any]) -> tuple[Any, dict[str, Any], 
     Returns:
         Observation and info of ``reset``, and what the first cycle cost whoever computed it.
     """
-    core: Any = env.unwrapped
-    path = run.out / "first_cycles" / f"{_identity(run, core)}.pt"
-    make_folder(path.parent)
+    inner = core(env)
+    path = run.out / "first_cycles" / f"{_identity(run, inner)}.pt"
+    make_folder(path.parent, ADVICE)
     lock = filelock.FileLock(path.with_suffix(".lock"))
-    with writing(path):
+    with writing(path, ADVICE):
         lock.acquire()
     try:
         saved = load_archive(path) if path.exists() else None
@@ -39,30 +41,30 @@ def first_cycle(run: Run, env: gym.Env[Any, Any]) -> tuple[Any, dict[str, Any], 
             observation, info = env.reset(seed=run.seed, options={"state": saved["state"]})
             return observation, info, dict(saved["costs"])
         observation, info = env.reset(seed=run.seed)
-        costs = {name: float(value) for name, value in core.costs.items()}
+        costs = {name: float(value) for name, value in inner.costs.items()}
         buffer = io.BytesIO()
-        torch.save({"state": core.get_state(), "costs": costs}, buffer)
+        torch.save({"state": inner.get_state(), "costs": costs}, buffer)
         with uninterrupted():
-            write_bytes(path, buffer.getvalue())
+            write_bytes(path, buffer.getvalue(), ADVICE)
         return observation, info, costs
     finally:
         lock.release()
 
 
-def _identity(run: Run, core: Any) -> str:
+def _identity(run: Run, env: ActiveLearningEnv) -> str:
     """Hashes everything that the first cycle's bits depend on."""
     return short_hash(
         {
             "env_id": run.arm.env_id,
             "env_kwargs": dict(run.arm.env_kwargs),
             "seed": run.seed,
-            "recipe": dataclasses.asdict(core.recipe),
-            "protocol": dataclasses.asdict(core.protocol),
-            "dataset": core.dataset_checksum,
+            "recipe": dataclasses.asdict(env.recipe),
+            "protocol": dataclasses.asdict(env.protocol),
+            "dataset": env.dataset_checksum,
             "files": {k: v for k, v in run.arm.content.items() if k in ("embedding", "pretraining")},
-            "device": core.runtime.device,
-            "precision": core.runtime.precision,
-            "threads": core.runtime.threads,
+            "device": env.runtime.device,
+            "precision": env.runtime.precision,
+            "threads": env.runtime.threads,
             "versions": versions(),
         }
     )

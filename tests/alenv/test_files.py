@@ -1,4 +1,4 @@
-"""Atomic files, deterministic archives, signals held back."""
+"""Atomic files and folders, deterministic archives, signals held back."""
 
 from __future__ import annotations
 
@@ -11,38 +11,38 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from alenv import files
 from alenv.errors import StorageError
-from scenarios import storage
 
 
 def test_write_replaces_whole_files_and_leaves_nothing_behind(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
-    storage.write_text(path, "one")
-    storage.write_text(path, "two")
+    files.write_text(path, "one")
+    files.write_text(path, "two")
     assert path.read_text() == "two"
     assert os.listdir(tmp_path) == ["a.txt"]
 
 
 def test_a_failed_write_keeps_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "a.txt"
-    storage.write_text(path, "old")
+    files.write_text(path, "old")
 
     def full(descriptor: int) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(StorageError, match=r"a\.txt cannot be written \(No space left on device\)"):
-        storage.write_text(path, "new")
+        files.write_text(path, "new")
     assert path.read_text() == "old"
     assert os.listdir(tmp_path) == ["a.txt"]
 
 
 def test_npz_bytes_depend_on_values_only(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     arrays = {"a": np.arange(5), "b": np.zeros((2, 0), np.float32)}
-    first = storage.npz_bytes(arrays)
+    first = files.npz_bytes(arrays)
     now = time.time()
     monkeypatch.setattr(time, "time", lambda: now + 1e6)
-    assert storage.npz_bytes({k: v.copy() for k, v in arrays.items()}) == first
+    assert files.npz_bytes({k: v.copy() for k, v in arrays.items()}) == first
     (tmp_path / "x.npz").write_bytes(first)
     with np.load(tmp_path / "x.npz") as loaded:
         assert loaded["a"].tolist() == [0, 1, 2, 3, 4]
@@ -62,7 +62,7 @@ def test_uninterrupted_holds_a_signal_until_the_end() -> None:
     done = []
 
     def interrupted() -> None:
-        with storage.uninterrupted():
+        with files.uninterrupted():
             os.kill(os.getpid(), signal.SIGINT)
             time.sleep(0.01)
             done.append("inside")
@@ -80,7 +80,7 @@ def test_an_ignored_signal_hides_no_other() -> None:
         signal.SIGTERM: signal.signal(signal.SIGTERM, lambda number, _: heard.append(number)),
     }
     try:
-        with storage.uninterrupted():
+        with files.uninterrupted():
             os.kill(os.getpid(), signal.SIGINT)
             os.kill(os.getpid(), signal.SIGTERM)
             time.sleep(0.01)
@@ -89,3 +89,40 @@ def test_an_ignored_signal_hides_no_other() -> None:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def test_a_refusal_names_the_place_and_the_way_out(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(StorageError, match=r"file/a cannot be written \(Not a directory\); ask the admin\.$"):
+        files.write_text(tmp_path / "file" / "a", "x", advice="ask the admin")
+    with pytest.raises(ConnectionError), files.writing(tmp_path):  # no matter of writing
+        raise ConnectionError("gone")
+
+
+def test_a_folder_appears_whole_or_not_at_all(tmp_path: Path) -> None:
+    place = tmp_path / "new" / "folder"
+
+    def fill(folder: Path) -> None:
+        assert not place.exists()
+        (folder / "a.txt").write_text("one")
+
+    def fail(folder: Path) -> None:
+        fill(folder)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        files.publish_folder(place, fail)
+    assert os.listdir(tmp_path / "new") == []
+    files.publish_folder(place, fill)
+    assert os.listdir(place.parent) == ["folder"]
+    assert (place / "a.txt").read_text() == "one"
+
+
+def test_a_folder_is_never_overwritten(tmp_path: Path) -> None:
+    place = tmp_path / "folder"
+    place.mkdir()
+    (place / "a.txt").write_text("one")
+    with pytest.raises(StorageError, match="folder cannot be written"):
+        files.publish_folder(place, lambda folder: None)
+    assert (place / "a.txt").read_text() == "one"
+    assert os.listdir(tmp_path) == ["folder"]

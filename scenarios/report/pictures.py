@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import io
 import textwrap
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -15,10 +13,10 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from scenarios import stats
-from scenarios.results import Curves
-from scenarios.storage import write_bytes
-from scenarios.summary import shared_seeds
+from scenarios.report import stats
+from scenarios.report.curves import Curves
+from scenarios.report.summary import shared_seeds
+from scenarios.report.tables import pair
 
 HEADING_LETTER = 0.125  # inches that one bold letter of the heading takes, with some to spare
 LABEL_SIZE = 9
@@ -78,28 +76,49 @@ def _name(agent: str) -> str:
     return agent.split(":", 1)[0]
 
 
-def draw(curves: Sequence[Curves], reference: str | None, title: str, path: Path) -> None:
-    """Draws mean learning curves beside paired differences to the reference arm, with 95 % bands.
+@dataclass(frozen=True)
+class Gains:
+    """What one line of the right panel shows: an arm minus its reference, in percentage points.
+
+    Attributes:
+        arm: The arm.
+        base: Its reference.
+        labeled: Label counts that both have, int64 (P,).
+        points: Gains there, one row per shared seed, float64 (S, P).
+    """
+
+    arm: Curves
+    base: Curves
+    labeled: np.ndarray
+    points: np.ndarray
+
+
+def draw(curves: Sequence[Curves], against: Mapping[str, str], title: str) -> Figure:
+    """Draws mean learning curves beside paired differences, with 95 % bands.
 
     Args:
         curves: The arms, at least one.
-        reference: Label of the reference arm; None draws no differences.
+        against: Label -> label of the arm it is subtracted from. Arms that are not in it, or whose reference
+            is not among the arms, have no line among the differences.
         title: Heading; the number of seeds is added below it.
-        path: Where the PNG goes, atomically.
-
-    Raises:
-        StorageError: The file cannot be written.
     """
-    base = next((arm for arm in curves if arm.label == reference), None)
-    # Without queries, or without a second arm, there is nothing to subtract.
-    compared = [] if base is None else [a for a in curves if a is not base and _common(a, base)[0].size > 1]
+    compared = _gains(curves, against)
+    own_names = len({gains.base.label for gains in compared}) > 1
+    labels = [arm.label for arm in curves]
+    panels = [labels]
+    if compared:
+        panels.append(
+            [pair(gains.arm.label, gains.base.label) for gains in compared] if own_names else labels
+        )
     figure = Figure(dpi=150, facecolor="white")
     FigureCanvasAgg(figure)
-    axes = _lay_out(figure, 2 if compared else 1, [arm.label for arm in curves])
+    axes = _lay_out(figure, panels)
     style = looks(curves)
     _draw_curves(axes[0], curves, style)
-    if base is not None and compared:
-        _draw_differences(axes[1], compared, base, style)
+    if own_names:
+        _draw_pairs(axes[1], compared, style)
+    elif compared:
+        _draw_differences(axes[1], compared, style)
     left = 0.15 / figure.get_figwidth()
     # A heading of many settings is cut at the frame; all of them are in the run's settings.json.
     heading = textwrap.shorten(title, int(figure.get_figwidth() / HEADING_LETTER), placeholder=" ...")
@@ -107,25 +126,42 @@ def draw(curves: Sequence[Curves], reference: str | None, title: str, path: Path
         left, 0.975, heading, ha="left", va="top", fontsize=13, fontweight="bold", color=INK, parse_math=False
     )
     figure.text(left, 0.915, _subtitle(curves), ha="left", va="top", fontsize=9.5, color=SOFT)
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png")
-    write_bytes(path, buffer.getvalue())
+    return figure
 
 
-def _lay_out(figure: Figure, panels: int, labels: Sequence[str]) -> list[Axes]:
-    """Places panels of a fixed size in inches, each with room for the longest label beside it."""
-    probe = figure.text(0, 0, max(labels, key=len), fontsize=LABEL_SIZE, parse_math=False)
-    label_width = probe.get_window_extent().width / figure.dpi
-    probe.remove()
-    left, plot, right, height = 0.75, 4.6, label_width + 0.4, 5.2
-    width = panels * (left + plot + right)
+def _gains(curves: Sequence[Curves], against: Mapping[str, str]) -> list[Gains]:
+    """Returns the differences that can be drawn, in the order of the arms."""
+    found = {arm.label: arm for arm in curves}
+    pairs = [(arm, found[against[arm.label]]) for arm in curves if against.get(arm.label) in found]
+    compared = []
+    for arm, base in pairs:
+        seeds = shared_seeds(arm, base)
+        labeled, own, other = np.intersect1d(arm.labeled, base.labeled, return_indices=True)
+        if seeds and labeled.size > 1:  # without queries there is nothing to subtract
+            points = 100 * (arm.at(seeds)[:, own] - base.at(seeds)[:, other])
+            compared.append(Gains(arm, base, labeled, points))
+    return compared
+
+
+def _lay_out(figure: Figure, panels: Sequence[Sequence[str]]) -> list[Axes]:
+    """Places panels of a fixed size in inches, each with room for the longest of its labels beside it."""
+    left, plot, height = 0.75, 4.6, 5.2
+    rights = [_text_width(figure, max(labels, key=len)) + 0.4 for labels in panels]
+    width = sum(left + plot + right for right in rights)
     figure.set_size_inches(width, height)
+    starts = [sum(left + plot + right for right in rights[:i]) + left for i in range(len(panels))]
     return [
-        figure.add_axes(
-            ((i * (left + plot + right) + left) / width, 0.6 / height, plot / width, (height - 1.55) / height)
-        )
-        for i in range(panels)
+        figure.add_axes((start / width, 0.6 / height, plot / width, (height - 1.55) / height))
+        for start in starts
     ]
+
+
+def _text_width(figure: Figure, label: str) -> float:
+    """Returns the width of a label in inches."""
+    probe = figure.text(0, 0, label, fontsize=LABEL_SIZE, parse_math=False)
+    width: float = probe.get_window_extent().width / figure.dpi
+    probe.remove()
+    return width
 
 
 def _subtitle(curves: Sequence[Curves]) -> str:
@@ -136,15 +172,6 @@ def _subtitle(curves: Sequence[Curves]) -> str:
     return f"mean of {seeds} {noun}{band}"
 
 
-def _common(arm: Curves, base: Curves) -> tuple[np.ndarray, np.ndarray]:
-    """Returns label counts that both arms have (P,), and the gains there in points (S, P)."""
-    seeds = shared_seeds(arm, base)
-    labeled, own, other = np.intersect1d(arm.labeled, base.labeled, return_indices=True)
-    if not seeds:
-        return np.empty(0), np.empty((0, 0))
-    return labeled, 100 * (arm.at(seeds)[:, own] - base.at(seeds)[:, other])
-
-
 def _draw_curves(axes: Axes, curves: Sequence[Curves], style: dict[str, Look]) -> None:
     _prepare(axes, "test accuracy (%)", "Learning curves")
     ends = [_draw_line(axes, arm.labeled, 100 * arm.accuracy, style[arm.label], arm.label) for arm in curves]
@@ -152,17 +179,28 @@ def _draw_curves(axes: Axes, curves: Sequence[Curves], style: dict[str, Look]) -
     _label_ends(axes, ends)
 
 
-def _draw_differences(axes: Axes, compared: Sequence[Curves], base: Curves, style: dict[str, Look]) -> None:
+def _draw_differences(axes: Axes, compared: Sequence[Gains], style: dict[str, Look]) -> None:
+    """Draws differences to one reference arm, which is the zero line."""
+    base = compared[0].base
+    look = style[base.label]
     _prepare(axes, "difference (percentage points)", f"Paired difference to {base.label}")
-    axes.axhline(0, color=style[base.label].color, linewidth=1.2, zorder=1)
-    ends, drawn = [], []
-    for arm in compared:
-        labeled, gains = _common(arm, base)
-        drawn.append(gains)
-        ends.append(_draw_line(axes, labeled, gains, style[arm.label], arm.label))
-    _scale(axes, drawn)
-    if not any(arm.labeled[-1] < base.labeled[-1] for arm in compared):
-        ends.append((float(base.labeled[-1]), 0.0, base.label, style[base.label].color))
+    axes.axhline(0, color=look.color, linewidth=1.2, zorder=1)
+    ends = [_draw_line(axes, g.labeled, g.points, style[g.arm.label], g.arm.label) for g in compared]
+    _scale(axes, [gains.points for gains in compared])
+    if not any(gains.arm.labeled[-1] < base.labeled[-1] for gains in compared):
+        ends.append((float(base.labeled[-1]), 0.0, base.label, look.color))
+    _label_ends(axes, ends)
+
+
+def _draw_pairs(axes: Axes, compared: Sequence[Gains], style: dict[str, Look]) -> None:
+    """Draws differences to several reference arms; every line says which two arms it compares."""
+    _prepare(axes, "difference (percentage points)", "Paired difference of each arm to its own reference")
+    axes.axhline(0, color=SOFT, linewidth=1.2, zorder=1)
+    ends = [
+        _draw_line(axes, g.labeled, g.points, style[g.arm.label], pair(g.arm.label, g.base.label))
+        for g in compared
+    ]
+    _scale(axes, [gains.points for gains in compared])
     _label_ends(axes, ends)
 
 

@@ -13,28 +13,28 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any
 
-from scenarios.events import Event, Report
-from scenarios.run_folder import Run
+from scenarios.play.events import Event, Listener
+from scenarios.play.run_folder import Run
 
 _PATIENCE = 60.0  # seconds that a worker may take to finish the files it is writing
 _ENDED = "ended"  # what a worker sends when it wants the next run
 
 
-def play(runs: Sequence[Run], jobs: int, report: Report) -> None:
+def play(runs: Sequence[Run], jobs: int, listener: Listener) -> None:
     """Plays all runs, ``jobs`` at a time.
 
     Args:
         runs: What to play, in this order.
         jobs: Processes; 1 plays in this one.
-        report: Called in this process for every event.
+        listener: Called in this process for every event.
     """
     if jobs == 1 or len(runs) < 2:
-        from scenarios.runner import execute  # noqa: PLC0415  (the parent of workers needs no torch)
+        from scenarios.play.runner import execute  # noqa: PLC0415  (the parent of workers needs no torch)
 
         for run in runs:
-            execute(run, report)
+            execute(run, listener)
         return
-    _LocalProcesses(min(jobs, len(runs)), report).play(runs)
+    _LocalProcesses(min(jobs, len(runs)), listener).play(runs)
 
 
 @dataclass
@@ -47,9 +47,9 @@ class _Worker:
 class _LocalProcesses:
     """Fresh processes that play one run after another; one that dies fails its own run only."""
 
-    def __init__(self, count: int, report: Report) -> None:
+    def __init__(self, count: int, listener: Listener) -> None:
         self._count = count
-        self._report = report
+        self._listener = listener
         # "spawn", not "fork": a forked child hangs once its parent has used torch, and CUDA refuses it.
         self._context = multiprocessing.get_context("spawn")
         self._workers: list[_Worker] = []
@@ -82,10 +82,12 @@ class _LocalProcesses:
             self._workers.remove(worker)
             code = worker.process.exitcode
             cause = "the system may be out of memory" if code == -signal.SIGKILL else f"exit code {code}"
-            self._report(Event(worker.run.name, "failed", error=f"Its process ended unexpectedly ({cause})."))
+            self._listener(
+                Event(worker.run.name, "failed", error=f"Its process ended unexpectedly ({cause}).")
+            )
             return
         if message != _ENDED:
-            self._report(message)
+            self._listener(message)
         elif waiting:
             worker.run = waiting.popleft()
             worker.connection.send(worker.run)
@@ -110,7 +112,7 @@ def _work(connection: Connection[Any, Any]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
     signal.signal(signal.SIGTERM, _leave)
     threading.Thread(target=_follow_parent, daemon=True).start()
-    from scenarios.runner import execute  # noqa: PLC0415  (after the handlers: loading torch takes seconds)
+    from scenarios.play.runner import execute  # noqa: PLC0415  (after the handlers: loading torch takes seconds)
 
     while (run := connection.recv()) is not None:
         execute(run, connection.send)

@@ -5,14 +5,15 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from alenv.errors import AlenvError, CorruptRun
-from scenarios.run_folder import Run
-from scenarios.storage import write_text
+from alenv.errors import AlenvError, CorruptRun, StorageError
+from alenv.files import write_text
+from scenarios.play.run_folder import Run
 
 
 @dataclass(frozen=True)
@@ -60,28 +61,36 @@ def gather(runs: Sequence[Run], failed: dict[str, str]) -> list[Curves]:
 def _read(run: Run) -> np.ndarray:
     """Returns labeled count and accuracy of every cycle, float64 (T + 1, 2).
 
-    A damaged file is written again from the checkpoint.
+    A damaged file is written again from the checkpoint, where it can be written.
     """
     folder = run.folder
     file, cycles = folder.path / "curve.csv", folder.cycles()
-    rows = _parsed(file, cycles)
+    rows = _parsed(_text(file), cycles)
     if rows is None and (saved := folder.load()) is not None and saved.finished:
-        write_text(file, saved.record.curve_csv())
-        rows = _parsed(file, cycles)
+        rows = _parsed(saved.record.curve_csv(), cycles)
+        with suppress(StorageError):  # nothing is lost: the next report reads the checkpoint again
+            write_text(file, saved.record.curve_csv())
     if rows is None:
         raise CorruptRun(f"{file} cannot be read; delete its folder and repeat the command.")
     return rows
 
 
-def _parsed(path: Path, cycles: int) -> np.ndarray | None:
-    """Returns labeled count and accuracy of every cycle, or None where the file is damaged."""
+def _text(path: Path) -> str:
+    """Returns what a file holds; nothing where that cannot be read as text."""
     try:
-        text = path.read_text()
+        return path.read_text()
+    except (OSError, ValueError):
+        return ""
+
+
+def _parsed(text: str, cycles: int) -> np.ndarray | None:
+    """Returns labeled count and accuracy of every cycle, or None where the text is damaged."""
+    try:
         table = [
             [float(row["labeled_count"]), float(row["accuracy"]), int(row["correct"]) / int(row["total"])]
             for row in csv.DictReader(io.StringIO(text))
         ]
-    except (OSError, KeyError, ValueError, TypeError, ZeroDivisionError):
+    except (KeyError, ValueError, TypeError, ZeroDivisionError):
         return None
     rows = np.array(table)
     if not text.endswith("\n") or rows.shape != (cycles + 1, 3) or (rows[:, 1] != rows[:, 2]).any():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich import box
@@ -11,18 +11,18 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from scenarios.stats import Difference
-from scenarios.summary import ArmSummary
+from scenarios.report.stats import Difference
+from scenarios.report.summary import ArmSummary
 
 STYLE: dict[str, Any] = {"box": box.SIMPLE_HEAD, "pad_edge": False, "padding": (0, 1, 0, 0)}
 
 
-def table(arms: Sequence[ArmSummary], reference: str | None, title: str = "") -> Group:
-    """Returns final accuracy, area under the curve and paired difference to the reference arm, with remarks.
+def table(arms: Sequence[ArmSummary], against: Mapping[str, str], title: str = "") -> Group:
+    """Returns final accuracy, area under the curve and paired differences, with remarks.
 
     Args:
         arms: The arms, in the order of their rows.
-        reference: Label of the reference arm; None where it has no finished run.
+        against: Label -> the label it is subtracted from, whether that has a finished run or not.
         title: Heading; empty for none.
     """
     result = Table(title=title or None, title_justify="left", title_style="bold", **STYLE)
@@ -40,11 +40,30 @@ def table(arms: Sequence[ArmSummary], reference: str | None, title: str = "") ->
             _difference(arm.gain),
             str(arm.seeds),
         )
-    if reference is None:
-        return Group(result, Text("no differences: the reference arm has no finished run"))
-    remarks = [Text(f"difference: of the area under the curve to that of {reference}, paired by seed")]
-    remarks += [remark for arm in arms if (remark := _remark(arm, reference)) is not None]
-    return Group(result, *remarks)
+    remarks = [*_what_differs(arms, against), *(said for arm in arms if (said := _remark(arm)) is not None)]
+    return Group(result, *map(Text, remarks))
+
+
+def pair(label: str, reference: str) -> str:
+    """Names a difference where an arm's label alone would not say which."""
+    return f"{label} against {reference}"
+
+
+def _what_differs(arms: Sequence[ArmSummary], against: Mapping[str, str]) -> list[str]:
+    """Says what the column of differences holds, and which of them a missing reference leaves out."""
+    compared = [arm for arm in arms if arm.against is not None]
+    missing = [arm for arm in arms if arm.against is None and arm.label in against]
+    if len(set(against.values())) == 1:
+        (reference,) = set(against.values())
+        if missing:
+            return ["no differences: the reference arm has no finished run"]
+        return [f"difference: of the area under the curve to that of {reference}, paired by seed"]
+    said = []
+    if compared:
+        pairs = "; ".join(pair(arm.label, arm.against or "") for arm in compared)
+        said.append(f"difference: of the area under the curve, paired by seed, {pairs}")
+    said += [f"{arm.label}: no difference, since {against[arm.label]} has no finished run" for arm in missing]
+    return said
 
 
 def _number(value: float) -> str:
@@ -60,7 +79,7 @@ def _difference(gain: Difference | None) -> Text:
     return Text(f"{gain.mean:+.2f} [{bounds}]", style=style)
 
 
-def _remark(arm: ArmSummary, reference: str) -> Text | None:
+def _remark(arm: ArmSummary) -> str | None:
     """Says what the difference does not: that there is none, rests on fewer seeds, or is undecided."""
     said = None
     if not arm.comparable:
@@ -69,7 +88,7 @@ def _remark(arm: ArmSummary, reference: str) -> Text | None:
         said = f"only {arm.gain.seeds} of {arm.seeds} seeds are shared"
     elif arm.gain is not None and not (arm.gain.interval.low > 0 or arm.gain.interval.high < 0):
         said = _undecided(arm, arm.gain)
-    return None if said is None else Text(f"{arm.label} and {reference}: {said}.")
+    return None if said is None else f"{arm.label} and {arm.against}: {said}."
 
 
 def _undecided(arm: ArmSummary, gain: Difference) -> str:

@@ -20,10 +20,11 @@ import filelock
 import numpy as np
 
 from alenv.errors import CorruptRun, RunConflict
-from scenarios.record import Record
-from scenarios.scenario import Arm
-from scenarios.storage import make_folder, uninterrupted, write_bytes, write_text, writing
+from alenv.files import make_folder, uninterrupted, write_bytes, write_text, writing
+from scenarios.plan.arm import Arm
+from scenarios.play.record import Record
 
+ADVICE = "free some space or choose another folder with --out"  # where a run cannot be written
 FORMAT = 1
 _UNSET = "(unset)"
 _COMPARED = (
@@ -89,6 +90,11 @@ class Run:
         return f"{slug(self.arm.label)}-seed{self.seed}-{short_hash(self.configuration)}"
 
     @property
+    def title(self) -> str:
+        """What to call the run in a sentence."""
+        return f"{self.arm.label} seed {self.seed}"
+
+    @property
     def folder(self) -> RunFolder:
         """Where the run keeps its files."""
         return RunFolder(self.out / self.name)
@@ -129,9 +135,9 @@ class RunFolder:
             RunConflict: Another process holds it.
             StorageError: The folder cannot be written.
         """
-        make_folder(self.path)
+        make_folder(self.path, ADVICE)
         lock = filelock.FileLock(self.path / "lock")
-        with writing(self.path / "lock"):
+        with writing(self.path / "lock", ADVICE):
             try:
                 lock.acquire(blocking=False)
             except filelock.Timeout:  # an OSError too, but not one of writing
@@ -195,7 +201,7 @@ class RunFolder:
 
     def write_meta(self, meta: Mapping[str, Any]) -> None:
         """Writes ``meta.json``."""
-        write_text(self.path / "meta.json", json.dumps(meta, indent=2, sort_keys=True) + "\n")
+        write_text(self.path / "meta.json", json.dumps(meta, indent=2, sort_keys=True) + "\n", ADVICE)
 
     def save(self, checkpoint: Checkpoint, rows: np.ndarray) -> None:
         """Writes the checkpoint and, from it, every other file; a signal waits until all are written.
@@ -207,17 +213,17 @@ class RunFolder:
         content = _packed(checkpoint)
         newest = self.path / "checkpoint.pt"
         with uninterrupted():
-            with writing(newest):
+            with writing(newest, ADVICE):
                 if newest.exists():
                     newest.replace(self.path / "checkpoint.previous.pt")
-            write_bytes(newest, content)
+            write_bytes(newest, content, ADVICE)
             self.export(checkpoint.record, rows)
 
     def export(self, record: Record, rows: np.ndarray) -> None:
         """Rewrites ``curve.csv``, ``queries.npz`` and ``costs.csv``."""
-        write_bytes(self.path / "queries.npz", record.queries_npz(rows))
-        write_text(self.path / "costs.csv", record.costs_csv())
-        write_text(self.path / "curve.csv", record.curve_csv())
+        write_bytes(self.path / "queries.npz", record.queries_npz(rows), ADVICE)
+        write_text(self.path / "costs.csv", record.costs_csv(), ADVICE)
+        write_text(self.path / "curve.csv", record.curve_csv(), ADVICE)
 
     def load(self) -> Checkpoint | None:
         """Returns the newest checkpoint that can be read, or None where there is none yet.
@@ -230,7 +236,7 @@ class RunFolder:
             return None
         checkpoint = _unpacked(newest)
         if checkpoint is None and (checkpoint := _unpacked(previous)) is not None:
-            with writing(newest):
+            with writing(newest, ADVICE):
                 previous.replace(newest)  # or the next save would put the damaged file in its place
         if checkpoint is None:
             raise CorruptRun(f"No checkpoint in {self.path} can be read; delete the folder to start anew.")
@@ -241,7 +247,7 @@ class RunFolder:
         with uninterrupted():
             self.write_meta({**meta, "finished": True})
             for name in ("checkpoint.previous.pt", "error.txt"):
-                with writing(self.path / name):
+                with writing(self.path / name, ADVICE):
                     (self.path / name).unlink(missing_ok=True)
 
 

@@ -1,4 +1,4 @@
-"""Scenarios as data, and the paper's default setting from end to end."""
+"""The paper's experiments: every one is sound, and the default setting runs from end to end."""
 
 from __future__ import annotations
 
@@ -15,70 +15,26 @@ import numpy as np
 import pytest
 
 import agents
-from alenv.errors import AlenvError, InvalidProtocol, UnknownName
-from scenarios import Arm, Grid, build, names, product
+from scenarios import build, catalog, names
 from scenarios.cli import main
-from scenarios.comparison import prepare
-from scenarios.scenario import Scenario
+from scenarios.plan import registry
 
 ROOT = Path(__file__).parent.parent.parent
 
 
-def test_product_crosses_agents_with_variants() -> None:
-    arms = product("E-v0", ["a", "b@x=1"], {"k": 1}, {"": {}, " cold": {"start": "cold"}})
-    assert [arm.label for arm in arms] == ["a", "b", "a cold", "b cold"]
-    assert arms[3].env_kwargs == {"k": 1, "start": "cold"}
-
-
-def test_an_arm_takes_the_settings_of_its_spelling() -> None:
-    arm = Arm("x", "E-v0", "ll4al:pool=all@joint=loss_prediction", {"epochs": 3}).resolved()
-    assert arm.agent == "ll4al:pool=all"
-    assert arm.env_kwargs == {"epochs": 3, "joint": "loss_prediction"}
-    assert arm.resolved() == arm
-
-
-@pytest.fixture
-def reader(monkeypatch: pytest.MonkeyPatch) -> str:
-    """A strategy that reads validation accuracy."""
-    monkeypatch.setattr(type(agents.make("margin")), "needs_validation", True)
-    return "margin"
-
-
-def test_an_agent_that_reads_validation_accuracy_gives_every_arm_the_same_split(reader: str) -> None:
-    def splits(*spelled: str) -> list[int | None]:
-        arms = prepare([Arm(agent, "ALDigits-v0", agent) for agent in spelled])
-        return [arm.env_kwargs.get("validation") for arm in arms]
-
-    assert splits("random", "entropy") == [None, None]
-    assert splits("random", reader) == [129, 129]  # a tenth of 1,297
-    assert splits("random", f"{reader}@validation=200") == [200, 200]
-    assert splits("random@validation=200", reader, "entropy@validation=0") == [200, 200, 200]
-    with pytest.raises(InvalidProtocol, match="validation=100 and 200"):
-        splits("random@validation=100", f"{reader}@validation=200")
-    ridge = prepare([Arm(agent, "ALDigitsRidge-v0", agent) for agent in ("random", reader)])
-    assert all("validation" not in arm.env_kwargs for arm in ridge)  # its own split of 200
-
-
-def test_labels_are_unique() -> None:
-    with pytest.raises(AlenvError, match="share a label"):
-        Grid(product("E-v0", ["a", "a"]), 1, "")
-
-
 @pytest.mark.parametrize("name", names())
 def test_every_scenario_is_sound(name: str) -> None:
-    found: Scenario = build(name)
+    found = build(name)
     assert set(found.sizes) == {"paper", "small", "smoke"}
     labels = {arm.label for arm in found.grid("paper").arms}
-    assert {reference.label for reference in found.references} <= labels
     for size in found.sizes:
         grid = found.grid(size)
         assert {arm.label for arm in grid.arms} == labels
         for arm in grid.arms:
             assert arm.env_id in gym.registry
             agents.make(arm.agent, **arm.agent_kwargs)
-    for view in found.views:
-        assert set(view.labels) <= labels
-        assert view.reference in view.labels
+    assert found.pictures[0].name == "curve"
+    assert found.checks
 
 
 def test_the_arms_of_the_default_setting_are_the_papers() -> None:
@@ -96,11 +52,14 @@ def test_the_arms_of_the_default_setting_are_the_papers() -> None:
     assert [arm.label for arm in margin.arms][:2] == ["random", "margin"]
 
 
-def test_unknown_names_and_sizes() -> None:
-    with pytest.raises(UnknownName, match="did you mean 'default_setting'"):
-        build("defaultsetting")
-    with pytest.raises(UnknownName, match="did you mean 'smoke'"):
-        build("default_setting").grid("smok")
+def test_a_file_in_the_catalog_is_found_by_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    code = "from scenarios import build, register\n\n@register\ndef another():\n    return build('default_setting')\n"
+    (tmp_path / "another_theme.py").write_text(code)
+    monkeypatch.setattr(catalog, "__path__", [*catalog.__path__, str(tmp_path)])
+    monkeypatch.setattr(registry, "_BUILDERS", dict(registry._BUILDERS))
+    assert names() == ("another", "default_setting")
+    assert build("another") == build("default_setting")
+    monkeypatch.delitem(sys.modules, "scenarios.catalog.another_theme")
 
 
 def results(out: Path) -> dict[str, bytes]:

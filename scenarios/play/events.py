@@ -28,4 +28,4 @@ class Event:
     error: str = ""
 
 
-Report = Callable[[Event], None]
+Listener = Callable[[Event], None]

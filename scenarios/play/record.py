@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from scenarios.storage import npz_bytes
+from alenv.files import npz_bytes
 
 CURVE_COLUMNS = ("cycle", "labeled_count", "correct", "total", "accuracy", "reward")
 

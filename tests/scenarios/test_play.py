@@ -1,4 +1,4 @@
-"""Runs that cannot be lost: killed, damaged, changed, locked, read-only."""
+"""Runs that cannot be lost: killed, damaged, changed, locked, read-only, in one process or several."""
 
 from __future__ import annotations
 
@@ -12,15 +12,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import gymnasium as gym
 import numpy as np
 import pytest
 import torch
 
 from alenv.errors import CorruptRun, RunConflict, StorageError
-from scenarios.events import Event
-from scenarios.run_folder import Run, load_archive
-from scenarios.runner import execute
-from scenarios.scenario import Arm
+from scenarios.plan.arm import Arm
+from scenarios.plan.core import core
+from scenarios.play.engines import play
+from scenarios.play.events import Event
+from scenarios.play.run_folder import Run, load_archive
+from scenarios.play.runner import execute
 
 HERE = Path(__file__).parent
 SAME = ("curve.csv", "queries.npz")
@@ -70,7 +73,8 @@ def test_files_of_a_finished_run(tmp_path: Path) -> None:
         bought = np.concatenate([queries["initial"], queries["queries"].ravel()])
         assert queries["queries"].shape == (4, 5)
         assert len(np.unique(bought)) == 30
-        assert (queries["queries_rows"] == 199 - queries["queries"]).all()
+        rows = core(gym.make("fake_al:FakeAL-v0")).rows
+        assert (queries["queries_rows"] == rows[queries["queries"]]).all()
     meta = json.loads((path / "meta.json").read_text())
     assert meta["finished"] is True
     assert meta["configuration"]["seed"] == 0
@@ -199,7 +203,7 @@ def test_a_changed_default_is_refused_when_a_run_goes_on(
 def test_of_two_processes_one_wins(tmp_path: Path) -> None:
     run = run_at(tmp_path)
     with run.folder.locked():
-        code = "import sys; from pathlib import Path; from scenarios.run_folder import RunFolder\n"
+        code = "import sys; from pathlib import Path; from scenarios.play.run_folder import RunFolder\n"
         code += "with RunFolder(Path(sys.argv[1])).locked(): pass"
         other = subprocess.run(
             [sys.executable, "-c", code, str(run.folder.path)],
@@ -259,3 +263,32 @@ def test_a_damaged_first_cycle_is_computed_again(tmp_path: Path) -> None:
     arm = Arm("b", "fake_al:FakeAL-v0", "random", {"counter": str(counter)})
     assert played(Run(arm, 0, tmp_path))[-1].kind == "finished"
     assert counter.read_text().split() == ["0", "0"]
+
+
+def runs(out: Path) -> list[Run]:
+    arms = [
+        Arm("plain", "fake_al:FakeAL-v0", "random"),
+        Arm("margin", "fake_al:FakeAL-v0", "margin"),
+        Arm("buggy", "fake_al:FakeAL-v0", "random", {"fail_at": 2}),
+    ]
+    return [Run(arm, seed, out, threads=1) for arm in arms for seed in range(2)]
+
+
+def test_jobs_do_not_change_a_byte_and_deaths_are_contained(tmp_path: Path) -> None:
+    for jobs in (1, 2):
+        events: list[Event] = []
+        out = tmp_path / str(jobs)
+        planned = runs(out)
+        if jobs == 2:
+            planned.insert(1, Run(Arm("dies", "fake_al:FakeAL-v0", "random", {"die_at": 1}), 0, out))
+        play(planned, jobs, events.append)
+        ends = {event.run: event for event in events if event.kind != "cycle"}
+        assert len(ends) == len(planned)
+        for run in planned:
+            end = ends[run.name]
+            assert end.kind == ("failed" if run.arm.label in {"buggy", "dies"} else "finished")
+            if run.arm.label == "dies":
+                assert "Its process ended unexpectedly" in end.error
+    for one, two in zip(runs(tmp_path / "1"), runs(tmp_path / "2"), strict=True):
+        for name in ("curve.csv", "queries.npz"):
+            assert (one.folder.path / name).read_bytes() == (two.folder.path / name).read_bytes()

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from scenarios import stats
-from scenarios.results import Curves
+from scenarios.report import stats
+from scenarios.report.curves import Curves
 
 
 @dataclass(frozen=True)
@@ -25,8 +25,10 @@ class ArmSummary:
         sd: Its standard deviation.
         area: Area under the curve, mean over seeds.
         area_interquartile: Interquartile mean of the area.
-        gain: Paired difference of the area to the reference arm; None for the reference itself and for arms
-            that share no seed with it or have other label counts, whose areas mean something else.
+        against: The arm that this one is compared with, its reference; None where there is none, or none that
+            has finished a run.
+        gain: Paired difference of the area to the reference; None without one, and for arms that share no
+            seed with it or have other label counts, whose areas mean something else.
         improvement: Probability that a run of this arm has a larger area than one of the reference; or None.
         efficiency: Labels that the reference needs for its own final accuracy over those that this arm
             needs; NaN where this arm never gets there; or None.
@@ -41,6 +43,7 @@ class ArmSummary:
     sd: float
     area: float
     area_interquartile: float
+    against: str | None
     gain: stats.Difference | None
     improvement: float | None
     efficiency: float | None
@@ -58,6 +61,7 @@ class ArmSummary:
             "accuracy_sd": _number(self.sd),
             "area_mean": _number(self.area),
             "area_interquartile_mean": _number(self.area_interquartile),
+            "against": self.against,
             "area_difference": None if gain is None else _number(gain.mean),
             "area_difference_sd": None if gain is None else _number(gain.sd),
             "area_difference_interval": None if gain is None else [_number(end) for end in gain.interval],
@@ -68,10 +72,16 @@ class ArmSummary:
         }
 
 
-def summarize(curves: Sequence[Curves], reference: str | None) -> list[ArmSummary]:
-    """Compares every arm with the reference arm, in the order given; with None, with none."""
-    base = next((arm for arm in curves if arm.label == reference), None)
-    return [_summary(arm, base) for arm in curves]
+def summarize(curves: Sequence[Curves], against: Mapping[str, str]) -> list[ArmSummary]:
+    """Compares arms with the arms they are subtracted from, in the order given.
+
+    Args:
+        curves: The arms.
+        against: Label -> label of its reference; an arm that is not in it, or whose reference is not among
+            the arms, is compared with none.
+    """
+    found = {arm.label: arm for arm in curves}
+    return [_summary(arm, found.get(against[arm.label]) if arm.label in against else None) for arm in curves]
 
 
 def shared_seeds(arm: Curves, base: Curves) -> tuple[int, ...]:
@@ -85,7 +95,7 @@ def _summary(arm: Curves, base: Curves | None) -> ArmSummary:
     seeds = () if base is None else shared_seeds(arm, base)
     gain = improvement = efficiency = more = None
     comparable = base is None or arm.labeled.tolist() == base.labeled.tolist()
-    if base is not None and arm is not base and seeds and arm.accuracy.shape[1] > 1:
+    if base is not None and seeds and arm.accuracy.shape[1] > 1:
         if comparable:
             gain, improvement, more = _compared(arm, base, seeds)
         own_curve, base_curve = arm.at(seeds).mean(axis=0), base.at(seeds).mean(axis=0)
@@ -104,6 +114,7 @@ def _summary(arm: Curves, base: Curves | None) -> ArmSummary:
         sd=stats.spread(final),
         area=float(np.mean(areas)),
         area_interquartile=stats.interquartile_mean(areas),
+        against=None if base is None else base.label,
         gain=gain,
         improvement=improvement,
         efficiency=efficiency,

@@ -1,0 +1,1 @@
+"""The paper's experiments, one file per theme; a file here is found by itself."""

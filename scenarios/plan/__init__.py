@@ -1,0 +1,1 @@
+"""What is compared, before anything is played: arms, grids, pictures, checks."""

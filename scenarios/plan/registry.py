@@ -1,0 +1,67 @@
+"""The scenarios by name: every file of the catalog registers its own."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import pkgutil
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from alenv.errors import unknown
+from scenarios.plan.scenario import Scenario
+
+CATALOG = "scenarios.catalog"  # a name, because its files import this one
+
+Builder = Callable[..., Scenario]
+_BUILDERS: dict[str, Builder] = {}
+
+
+def register(builder: Builder) -> Builder:
+    """Registers a function that builds a scenario under its own name; its parameters are the options."""
+    _BUILDERS[builder.__name__] = builder
+    return builder
+
+
+def names() -> tuple[str, ...]:
+    """Returns the names of all scenarios."""
+    _load()
+    return tuple(sorted(_BUILDERS))
+
+
+def options(name: str) -> dict[str, Any]:
+    """Returns the options of a scenario with their defaults."""
+    return {key: value.default for key, value in inspect.signature(_builder(name)).parameters.items()}
+
+
+def build(name: str, **chosen: Any) -> Scenario:
+    """Builds a scenario by name.
+
+    Raises:
+        UnknownName: There is no such scenario, or it has no such option.
+    """
+    allowed = options(name)
+    for option in chosen:
+        if option not in allowed:
+            raise unknown(f"option of scenario {name!r}", option, allowed)
+    return _builder(name)(**chosen)
+
+
+def check_option(kind: str, given: str, allowed: Iterable[str]) -> None:
+    """Raises ``UnknownName`` unless ``given`` is one of ``allowed``."""
+    if given not in (choices := tuple(allowed)):
+        raise unknown(kind, given, choices)
+
+
+def _builder(name: str) -> Builder:
+    _load()
+    if name not in _BUILDERS:
+        raise unknown("scenario", name, _BUILDERS)
+    return _BUILDERS[name]
+
+
+def _load() -> None:
+    """Imports every file of the catalog, each of which registers its scenarios."""
+    catalog = importlib.import_module(CATALOG)
+    for file in pkgutil.iter_modules(catalog.__path__, f"{CATALOG}."):
+        importlib.import_module(file.name)

@@ -1,0 +1,115 @@
+"""Plays a comparison: arms x seeds into one folder, which then holds all that a report needs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import joblib
+
+import alenv
+from alenv.files import make_folder
+from alenv.presets import resolve
+from scenarios.plan.arm import Arm
+from scenarios.plan.scenario import Check, Picture, Published
+from scenarios.play.comparison_folder import ComparisonFolder, ComparisonSettings, Shown
+from scenarios.play.engines import play
+from scenarios.play.events import Event, Listener
+from scenarios.play.run_folder import ADVICE, Run
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Arms x seeds, where they are kept and how they are shown.
+
+    Attributes:
+        title: Heading of the pictures.
+        arms: Settled arms (see ``settling.settle``).
+        seeds: Seeds that every arm plays.
+        out: Folder of all runs.
+        facts: What all arms of the folder share, now and later; JSON values.
+        pictures: Pictures and tables of this command's arms.
+        claim: What the runs should show; may be empty.
+        checks: What decides the claim.
+        published: Numbers to compare with.
+    """
+
+    title: str
+    arms: tuple[Arm, ...]
+    seeds: tuple[int, ...]
+    out: Path
+    facts: Mapping[str, Any]
+    pictures: tuple[Picture, ...]
+    claim: str = ""
+    checks: tuple[Check, ...] = ()
+    published: tuple[Published, ...] = ()
+
+    def runs(self, threads: int | None, jobs: int) -> list[Run]:
+        """Returns all runs, seeds in blocks of ``jobs``: no process waits for another's first cycle."""
+        blocks = [self.seeds[start : start + jobs] for start in range(0, len(self.seeds), jobs)]
+        return [Run(arm, seed, self.out, threads) for block in blocks for arm in self.arms for seed in block]
+
+    @property
+    def shown(self) -> Shown:
+        """What this comparison shows."""
+        return Shown(
+            title=self.title,
+            labels=tuple(arm.label for arm in self.arms),
+            seeds=self.seeds,
+            pictures=self.pictures,
+            claim=self.claim,
+            checks=self.checks,
+            published=self.published,
+        )
+
+
+def play_comparison(
+    comparison: Comparison, jobs: int, threads: int | None, listener: Listener
+) -> dict[str, str]:
+    """Plays what is not finished yet.
+
+    Args:
+        comparison: What to play.
+        jobs: Processes.
+        threads: Threads of each run; None keeps those of the folder, or shares the cores among the jobs.
+        listener: Called for every event.
+
+    Returns:
+        The failed runs: name -> one sentence.
+
+    Raises:
+        RunConflict: The folder holds another comparison; the message names the difference.
+        CorruptRun: The folder's ``settings.json`` cannot be read.
+        StorageError: The folder cannot be written.
+    """
+    folder = ComparisonFolder(comparison.out)
+    make_folder(comparison.out, ADVICE)
+    with folder.held():
+        if threads is None:
+            found = folder.settings()
+            threads = _share(comparison.arms, jobs) if found is None else found.threads
+        arms = {arm.label: arm for arm in comparison.arms}
+        folder.begin(ComparisonSettings(comparison.facts, threads, arms, comparison.shown))
+    failed: dict[str, str] = {}
+
+    def listen(event: Event) -> None:
+        if event.kind == "failed":
+            failed[event.run] = event.error
+        listener(event)
+
+    play(comparison.runs(threads, jobs), jobs, listen)
+    return failed
+
+
+def _share(arms: Sequence[Arm], jobs: int) -> int | None:
+    """Returns the threads of each run, or None where the environments bring their own number."""
+    for arm in arms:
+        own = "threads" in arm.env_kwargs
+        if arm.env_id in alenv.ENVIRONMENTS:
+            dataset, recipe = alenv.ENVIRONMENTS[arm.env_id]
+            own = own or resolve(dataset, recipe, {}).options.threads is not None
+        if not own:
+            return max(1, int(joblib.cpu_count()) // jobs)
+    return None

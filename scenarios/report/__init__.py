@@ -1,0 +1,1 @@
+"""From a folder of runs to curves, statistics, tables and pictures."""

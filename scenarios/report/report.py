@@ -1,0 +1,192 @@
+"""Makes everything that is shown of a comparison from its folder alone, wherever the folder lies now."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from alenv.errors import CorruptRun, StorageError
+from alenv.files import write_bytes, write_text
+from scenarios.plan.scenario import Picture
+from scenarios.play.comparison_folder import ComparisonFolder, ComparisonSettings, Shown
+from scenarios.play.run_folder import Run
+from scenarios.report import stats
+from scenarios.report.curves import Curves, gather, long_csv
+from scenarios.report.pictures import draw
+from scenarios.report.summary import ArmSummary, summarize
+
+_ADVICE = "the pictures and curves.csv stay as they were, so free some space or copy the folder elsewhere"
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """What one picture came to: its numbers, the arms they rest on, and the file.
+
+    Attributes:
+        picture: What was to be shown.
+        arms: The arms that have finished runs.
+        penalties: See ``stats.penalty_matrix``; None where the arms cannot be compared at every cycle.
+        file: The picture; None where it could not be written.
+    """
+
+    picture: Picture
+    arms: list[ArmSummary]
+    penalties: list[list[float]] | None
+    file: Path | None
+
+    def as_json(self) -> dict[str, Any]:
+        """Returns JSON values."""
+        against = {arm.label: arm.against for arm in self.arms if arm.against is not None}
+        references = set(against.values())
+        single = len(self.picture.references) == 1 and len(references) == 1
+        return {
+            "name": self.picture.name,
+            "title": self.picture.title,
+            "reference": references.pop() if single else None,
+            "against": against,
+            "arms": [arm.as_json() for arm in self.arms],
+            "penalty_matrix": self.penalties,
+            "file": None if self.file is None else str(self.file),
+        }
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What the folder of a comparison shows.
+
+    Attributes:
+        out: The folder.
+        settings: What it was played with.
+        shown: What the last command shows.
+        pictures: One entry per picture that has a finished run.
+        failed: Name of a run -> why it is not shown, in one sentence; a run that is not finished is absent.
+        curves: The long-form curves of all finished runs; None where there are none, or they cannot be written.
+        unwritten: Why pictures and curves could not be written, in one sentence; empty where they were.
+    """
+
+    out: Path
+    settings: ComparisonSettings
+    shown: Shown
+    pictures: list[Drawn]
+    failed: dict[str, str]
+    curves: Path | None
+    unwritten: str
+
+    def as_json(self) -> dict[str, Any]:
+        """Returns JSON values."""
+        return {
+            **self.settings.facts,
+            "seeds": list(self.shown.seeds),
+            "out": str(self.out),
+            "curves": None if self.curves is None else str(self.curves),
+            "pictures": [drawn.as_json() for drawn in self.pictures],
+            "failed": self.failed,
+        }
+
+    def runs(self) -> list[Run]:
+        """Returns the runs that are shown, finished or not, in the order of the arms."""
+        arms = [self.settings.arms[label] for label in self.shown.labels]
+        return [Run(arm, seed, self.out) for arm in arms for seed in self.shown.seeds]
+
+
+def make_report(out: Path, shown: Shown | None = None) -> Outcome:
+    """Reads a folder, writes its pictures and ``curves.csv`` anew, and returns the numbers.
+
+    Where nothing can be written, the numbers are all there is.
+
+    Args:
+        out: The folder that ``alenv compare`` or ``alenv run`` has played into; it may have moved since.
+        shown: What to show of it; None shows what the last command did.
+
+    Raises:
+        CorruptRun: It is no such folder, or its settings cannot be read or hold too little.
+    """
+    folder = ComparisonFolder(out)
+    settings = _settings(folder)
+    shown = shown or _last_shown(folder, settings)
+    try:
+        with folder.held(_ADVICE):
+            outcome, curves = _read(folder, settings, shown)
+            return _written(outcome, folder, curves)
+    except StorageError as error:
+        outcome, _ = _read(folder, settings, shown)
+        return replace(outcome, unwritten=str(error))
+
+
+def _settings(folder: ComparisonFolder) -> ComparisonSettings:
+    settings = folder.settings()
+    if settings is None:
+        raise CorruptRun(
+            f"{folder.path} holds no settings.json; give a folder that alenv compare or alenv run has made."
+        )
+    return settings
+
+
+def _last_shown(folder: ComparisonFolder, settings: ComparisonSettings) -> Shown:
+    if settings.shown is None:
+        raise CorruptRun(
+            f"{folder.path} was played by an earlier version and does not say what to show; repeat its compare "
+            "or run command once, which adds that and plays no finished run again."
+        )
+    return settings.shown
+
+
+def _read(
+    folder: ComparisonFolder, settings: ComparisonSettings, shown: Shown
+) -> tuple[Outcome, list[Curves]]:
+    """Returns all numbers, nothing written yet, and the curves that they come from."""
+    failed: dict[str, str] = {}
+    outcome = Outcome(folder.path, settings, shown, [], failed, None, "")
+    curves = gather(outcome.runs(), failed)
+    for picture in shown.pictures:
+        if present := _present(picture, curves):
+            arms = summarize(present, picture.against)
+            outcome.pictures.append(Drawn(picture, arms, _penalties(present), None))
+    return outcome, curves
+
+
+def _present(picture: Picture, curves: Sequence[Curves]) -> list[Curves]:
+    """Returns the arms of a picture that have finished runs."""
+    return [arm for label in picture.labels for arm in curves if arm.label == label]
+
+
+def _written(outcome: Outcome, folder: ComparisonFolder, curves: Sequence[Curves]) -> Outcome:
+    """Writes the pictures, and ``curves.csv`` with the finished runs of all commands.
+
+    Raises:
+        StorageError: The folder cannot be written.
+    """
+    everything = gather(folder.runs(outcome.settings), {})
+    if not everything:
+        return outcome
+    path = folder.path / "curves.csv"
+    write_text(path, long_csv(everything), _ADVICE)
+    pictures = []
+    for drawn in outcome.pictures:
+        picture, title = drawn.picture, outcome.shown.title
+        heading = title if len(outcome.shown.pictures) == 1 else f"{title}: {picture.title}"
+        file = folder.path / f"{picture.name}.png"
+        _save(draw(_present(picture, curves), picture.against, heading), file)
+        pictures.append(replace(drawn, file=file))
+    return replace(outcome, pictures=pictures, curves=path)
+
+
+def _save(figure: Figure, path: Path) -> None:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png")
+    write_bytes(path, buffer.getvalue(), _ADVICE)
+
+
+def _penalties(curves: Sequence[Curves]) -> list[list[float]] | None:
+    """Returns the penalty matrix over the seeds that all arms share; None where their label counts differ."""
+    seeds = [seed for seed in curves[0].seeds if all(seed in arm.seeds for arm in curves)]
+    same = all(arm.labeled.tolist() == curves[0].labeled.tolist() for arm in curves)
+    if not same or len(seeds) < 2:
+        return None
+    matrix: list[list[float]] = stats.penalty_matrix([arm.at(seeds) for arm in curves]).tolist()
+    return matrix
