@@ -46,6 +46,10 @@ class HiddenLabel(AlenvError):
     """A label was asked for that has not been bought."""
 
 
+class LabelLeak(AlenvError):
+    """A run in which labels were revealed that nobody paid for."""
+
+
 class MissingHead(AlenvError):
     """The recipe does not provide what an agent or a view method needs."""
 

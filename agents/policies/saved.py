@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
+import io
 import json
-import os
-import shutil
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -25,6 +23,7 @@ from agents.policies.choosing import Strategies
 from agents.spelling import POLICY, POLICY_CONFIG
 from alenv import STATS_SIZE
 from alenv.errors import AlenvError, CorruptRun, RunConflict, StorageError, UnknownName, unknown
+from alenv.files import publish_folder, write_bytes, write_text
 
 if TYPE_CHECKING:
     from alenv import View
@@ -119,21 +118,19 @@ def save_policy(model: BaseAlgorithm, path: str | Path) -> Path:
     config = json.dumps(_config(model), indent=2) + "\n"
     if target.exists():
         raise RunConflict(f"{target} exists; choose another folder for the policy.")
-    unfinished: Path | None = None
+    weights = io.BytesIO()
+    torch.save({name: value.detach().cpu() for name, value in model.policy.state_dict().items()}, weights)
+
+    def fill(folder: Path) -> None:
+        write_text(folder / POLICY_CONFIG, config)
+        write_bytes(folder / WEIGHTS, weights.getvalue())
+
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
-        unfinished.chmod(0o755)
-        (unfinished / POLICY_CONFIG).write_text(config)
-        weights = {name: value.detach().cpu() for name, value in model.policy.state_dict().items()}
-        torch.save(weights, unfinished / WEIGHTS)
-        os.rename(unfinished, target)
-    except (OSError, RuntimeError) as error:  # torch reports a full disk as RuntimeError
-        if unfinished is not None:
-            shutil.rmtree(unfinished, ignore_errors=True)
+        publish_folder(target, fill)
+    except StorageError as error:
         if target.exists():
             raise RunConflict(f"{target} exists; choose another folder for the policy.") from error
-        raise StorageError(f"The policy could not be written to {target}: {error}.") from error
+        raise
     return target
 
 

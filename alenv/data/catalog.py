@@ -140,7 +140,7 @@ def add(name: str, place: str | Path, *, replace: bool = False) -> Dataset:
         raise errors.UnknownName(f"{name} {ready} and is never added; add one of {', '.join(_PUBLISHED)}.")
     folder, origin = cache.root() / name, Path(place).expanduser().absolute()
 
-    def fill(writer: storage.Writer) -> storage.Description:
+    def fill(writer: storage.Writer) -> storage.Provenance:
         description = local_copy.add(_PUBLISHED[name], origin, writer)
         if not replace and cache.is_finished(folder):
             cached = storage.read_meta(folder)

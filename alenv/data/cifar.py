@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from alenv.data.source import Official, Source
-from alenv.data.storage import Block
+from alenv.data.storage import RowBlock
 
 
 def _class_of(name: str) -> Any:
@@ -32,7 +32,7 @@ def _read(name: str, root: Path, download: bool) -> Official:
         for train in (True, False):
             split = _class_of(name)(root, train=train, download=download)
             images = np.asarray(split.data, dtype=np.uint8)
-            splits.append([Block(images, np.asarray(split.targets, dtype=np.int64))])
+            splits.append([RowBlock(images, np.asarray(split.targets, dtype=np.int64))])
     return Official(splits[0], splits[1], tuple(split.classes))
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from alenv.data.source import Official, Source
-from alenv.data.storage import Block
+from alenv.data.storage import RowBlock
 
 _CLASS_NAMES = (
     "T-shirt/top",
@@ -39,7 +39,7 @@ def _read(root: Path, download: bool) -> Official:
     for train in (True, False):
         split = Reader(root, train=train, download=download)
         images = split.data.numpy()[..., None]  # (n, 28, 28, 1)
-        splits.append([Block(images, split.targets.numpy().astype(np.int64))])
+        splits.append([RowBlock(images, split.targets.numpy().astype(np.int64))])
     return Official(splits[0], splits[1], _CLASS_NAMES)
 
 

@@ -63,7 +63,7 @@ class ImageFolder:
             return False
         return bool(storage.read_meta(self.folder).get("fingerprint") == self.fingerprint)
 
-    def fill(self, writer: storage.Writer) -> storage.Description:
+    def fill(self, writer: storage.Writer) -> storage.Provenance:
         """Decodes every image into the cache.
 
         Raises:
@@ -77,7 +77,7 @@ class ImageFolder:
             blocks = decode_all(self.root, split, shape, unreadable, title)
             writer.split(name, shape, blocks)
         self._judge(unreadable)
-        return storage.Description(
+        return storage.Provenance(
             name=NAME,
             class_names=self.train.class_names,
             source=SOURCE,

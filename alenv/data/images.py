@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from alenv.data.class_folders import ClassFolders
-from alenv.data.storage import Block
+from alenv.data.storage import RowBlock
 from alenv.progress import progress
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def decode_all(
     image_shape: tuple[int, int, int],
     unreadable: dict[str, str],
     title: str,
-) -> Iterator[Block]:
+) -> Iterator[RowBlock]:
     """Yields the rows of image files in their order, decoded by threads.
 
     Args:
@@ -96,7 +96,7 @@ def decode_all(
             rows = list(pool.map(attempt, names))
             kept = [position for position, row in enumerate(rows) if row is not None]
             if kept:
-                yield Block(
+                yield RowBlock(
                     np.stack([row for row in rows if row is not None]),
                     split.labels[start : start + size][kept],
                     tuple(names[position] for position in kept),

@@ -15,11 +15,11 @@ from alenv import errors
 from alenv.data.class_folders import has_splits, list_splits
 from alenv.data.images import decode_all
 from alenv.data.source import Source, reading_official
-from alenv.data.storage import Description, Writer
+from alenv.data.storage import Provenance, Writer
 from alenv.progress import hushed
 
 
-def add(source: Source, place: Path, writer: Writer) -> Description:
+def add(source: Source, place: Path, writer: Writer) -> Provenance:
     """Writes a local copy of a published dataset to the cache.
 
     Args:
@@ -99,7 +99,7 @@ def _copy_archives(source: Source, folder: Path, target: Path) -> None:
             )
 
 
-def _add_images(source: Source, place: Path, writer: Writer) -> Description:
+def _add_images(source: Source, place: Path, writer: Writer) -> Provenance:
     splits = dict(zip(("train", "test"), list_splits(place), strict=True))
     folders = splits["train"].class_names
     label_of = _labels_of_folders(source, folders, place)

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from alenv import errors
 from alenv.data.class_folders import ORDER_SEED
-from alenv.data.storage import Block, Description, Writer
+from alenv.data.storage import Provenance, RowBlock, Writer
 from alenv.files import STORAGE_CODES
 from alenv.progress import hushed
 
@@ -45,8 +45,8 @@ class Official(NamedTuple):
         shuffled: True where the files come sorted by class and were put in the order of ``ORDER_SEED``.
     """
 
-    train: Iterable[Block]
-    test: Iterable[Block]
+    train: Iterable[RowBlock]
+    test: Iterable[RowBlock]
     class_names: tuple[str, ...]
     shuffled: bool = False
     whole: bool = True
@@ -83,7 +83,7 @@ class Source:
     unpacked: str | None
     read: Callable[[Path, bool], Official]
 
-    def download(self, writer: Writer) -> Description:
+    def download(self, writer: Writer) -> Provenance:
         """Fetches the official files and writes them to the cache.
 
         Raises:
@@ -101,17 +101,17 @@ class Source:
             ) from problem
         return self.write_official(writer, official)
 
-    def write_official(self, writer: Writer, official: Official) -> Description:
+    def write_official(self, writer: Writer, official: Official) -> Provenance:
         """Writes what :attr:`read` returned."""
         writer.split("train", self.image_shape, official.train)
         writer.split("test", self.image_shape, official.test)
         kind = "official archive" if official.whole else "other images in the official layout"
         return self.describe(official.class_names, kind, official.shuffled)
 
-    def describe(self, class_names: tuple[str, ...], kind: str, shuffled: bool) -> Description:
+    def describe(self, class_names: tuple[str, ...], kind: str, shuffled: bool) -> Provenance:
         """Describes the written splits; ``kind`` is the dataset's ``source``."""
         notes = {"order_seed": ORDER_SEED} if shuffled else {}
-        return Description(self.name, class_names, kind, self.mean, self.std, notes)
+        return Provenance(self.name, class_names, kind, self.mean, self.std, notes)
 
 
 @contextmanager

@@ -22,7 +22,7 @@ FORMAT = 1
 FILES = "files.json"
 
 
-class Block(NamedTuple):
+class RowBlock(NamedTuple):
     """Some rows of a split, in the order in which they are stored."""
 
     images: np.ndarray  # uint8 (b, H, W, C)
@@ -31,7 +31,7 @@ class Block(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Description:
+class Provenance:
     """What a source says about the dataset it has just written.
 
     Attributes:
@@ -113,7 +113,7 @@ class Writer:
         self.scratch = folder / "scratch"
         self.scratch.mkdir()
 
-    def split(self, name: str, image_shape: tuple[int, int, int], blocks: Iterable[Block]) -> None:
+    def split(self, name: str, image_shape: tuple[int, int, int], blocks: Iterable[RowBlock]) -> None:
         """Writes the ``"train"`` or the ``"test"`` split from blocks of rows."""
         images = _RowFile(self._folder / f"{name}_images.npy", image_shape, "|u1")
         labels = _RowFile(self._folder / f"{name}_labels.npy", (), "<i8")
@@ -132,7 +132,7 @@ class Writer:
         """The checksum of the dataset, once both splits are written."""
         return combined_checksum({name: facts["sha256"] for name, facts in self._arrays.items()})
 
-    def finish(self, description: Description) -> None:
+    def finish(self, description: Provenance) -> None:
         """Writes ``meta.json`` once both splits are there."""
         mean, std = description.mean, description.std
         if mean is None or std is None:
@@ -154,7 +154,7 @@ class Writer:
         (self._folder / cache.META).write_text(json.dumps(meta, indent=1), encoding="ascii")
 
 
-def store(folder: Path, fill: Callable[[Writer], Description], keep: Callable[[], bool]) -> None:
+def store(folder: Path, fill: Callable[[Writer], Provenance], keep: Callable[[], bool]) -> None:
     """Writes a dataset into its cache folder, whole or not at all.
 
     Args:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from alenv.data.source import Official, Source
-from alenv.data.storage import Block
+from alenv.data.storage import RowBlock
 
 _CLASS_NAMES = tuple(str(digit) for digit in range(10))
 
@@ -26,7 +26,7 @@ def _read(root: Path, download: bool) -> Official:
     for name in ("train", "test"):
         split = Reader(root, split=name, download=download)
         images = np.asarray(split.data, dtype=np.uint8).transpose(0, 2, 3, 1)  # (n, H, W, C)
-        splits.append([Block(images, np.asarray(split.labels, dtype=np.int64))])
+        splits.append([RowBlock(images, np.asarray(split.labels, dtype=np.int64))])
     return Official(splits[0], splits[1], _CLASS_NAMES)
 
 

@@ -13,7 +13,7 @@ from alenv import errors
 from alenv.data.class_folders import ClassFolders, list_class_folders
 from alenv.data.images import decode_all
 from alenv.data.source import Official, Source
-from alenv.data.storage import Block
+from alenv.data.storage import RowBlock
 
 URL = "http://cs231n.stanford.edu/tiny-imagenet-200.zip"
 ARCHIVE = "tiny-imagenet-200.zip"
@@ -58,7 +58,7 @@ def _readable_names(top: Path, class_names: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(word if uses[word] == 1 else name for word, name in zip(first, class_names, strict=True))
 
 
-def _rows(top: Path, split: ClassFolders, name: str) -> Iterator[Block]:
+def _rows(top: Path, split: ClassFolders, name: str) -> Iterator[RowBlock]:
     unreadable: dict[str, str] = {}
     title = f"Reading {name} images"
     yield from decode_all(top, split, _IMAGE_SHAPE, unreadable, title)

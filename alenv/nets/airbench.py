@@ -13,7 +13,7 @@ MULTIPLES = (1, 4, 4)  # channels of the three blocks, in widths
 STEM = 24
 
 
-class Block(nn.Module):
+class PoolingBlock(nn.Module):
     """Convolution, 2x2 max-pool, BatchNorm, GELU, convolution, BatchNorm, GELU."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
@@ -44,7 +44,7 @@ class Airbench(Classifier):
         self.stages = nn.ModuleList()
         inputs = STEM
         for outputs in channels:
-            self.stages.append(Block(inputs, outputs))
+            self.stages.append(PoolingBlock(inputs, outputs))
             inputs = outputs
 
     def trunk(self, images: Tensor) -> tuple[Tensor, list[Tensor]]:

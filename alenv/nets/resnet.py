@@ -25,7 +25,7 @@ class Subsample(nn.Module):
         return x[:, :, :: self.stride, :: self.stride]
 
 
-class Block(nn.Module):
+class BasicBlock(nn.Module):
     """Two 3x3 convolutions around a shortcut, projected where size or channels change."""
 
     def __init__(self, inputs: int, outputs: int, stride: int) -> None:
@@ -60,8 +60,8 @@ class ResNet(Classifier):
         self.stages = nn.ModuleList()
         inputs = width
         for i, outputs in enumerate(channels):
-            first = Block(inputs, outputs, stride=1 if i == 0 else 2)
-            rest = [Block(outputs, outputs, stride=1) for _ in range(blocks[i] - 1)]
+            first = BasicBlock(inputs, outputs, stride=1 if i == 0 else 2)
+            rest = [BasicBlock(outputs, outputs, stride=1) for _ in range(blocks[i] - 1)]
             self.stages.append(nn.Sequential(first, *rest))
             inputs = outputs
 

@@ -7,9 +7,9 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
+from alenv import View
 from alenv.geometry import distances_to_rows, k_means_plus_plus
 from alenv.seeding import Purpose, torch_stream
-from scenarios.bench.synthetic import SyntheticView
 
 ITERATIONS = 10  # of Lloyd, as the agent has them
 
@@ -18,7 +18,7 @@ def _highest(scores: np.ndarray, indices: np.ndarray, count: int) -> list[int]:
     return [int(index) for _, index in sorted(zip(-scores, indices, strict=True))[:count]]
 
 
-def _probabilities(view: SyntheticView, indices: np.ndarray) -> np.ndarray:
+def _probabilities(view: View, indices: np.ndarray) -> np.ndarray:
     """Returns float64 (n, C), one row at a time."""
     rows = []
     for logits in view.logits(indices).double().numpy():
@@ -27,31 +27,31 @@ def _probabilities(view: SyntheticView, indices: np.ndarray) -> np.ndarray:
     return np.array(rows)
 
 
-def entropy(view: SyntheticView) -> list[int]:
+def entropy(view: View) -> list[int]:
     """Picks the candidates whose predicted classes are most spread."""
     p = _probabilities(view, view.candidates)
     scores = np.array([-sum(x * np.log(x) for x in row if x > 0) for row in p])
     return _highest(scores, view.candidates, view.query_size)
 
 
-def margin(view: SyntheticView) -> list[int]:
+def margin(view: View) -> list[int]:
     """Picks the candidates whose two likeliest classes are closest."""
     ordered = np.sort(_probabilities(view, view.candidates), axis=1)
     return _highest(ordered[:, -2] - ordered[:, -1], view.candidates, view.query_size)
 
 
-def least_confidence(view: SyntheticView) -> list[int]:
+def least_confidence(view: View) -> list[int]:
     """Picks the candidates whose likeliest class is least likely."""
     return _highest(-_probabilities(view, view.candidates).max(1), view.candidates, view.query_size)
 
 
-def ll4al(view: SyntheticView) -> list[int]:
+def ll4al(view: View) -> list[int]:
     """Picks the candidates of the highest predicted loss."""
     scores = view.predicted_loss(view.candidates).double().numpy()
     return _highest(scores, view.candidates, view.query_size)
 
 
-def coreset(view: SyntheticView) -> list[int]:
+def coreset(view: View) -> list[int]:
     """Picks the farthest unlabeled image again and again, over a matrix of all distances."""
     h = view.features().double().numpy()
     distances = np.linalg.norm(h[:, None] - h[None], axis=2)
@@ -64,7 +64,7 @@ def coreset(view: SyntheticView) -> list[int]:
     return picks
 
 
-def are_central(view: SyntheticView, picks: list[int]) -> bool:
+def are_central(view: View, picks: list[int]) -> bool:
     """Tells whether picks are one image of each k-means cluster, none farther from its center than another.
 
     The first centers are the agent's own. The two images of a cluster of two tie, so picks are not compared.
@@ -84,7 +84,7 @@ def are_central(view: SyntheticView, picks: list[int]) -> bool:
     return each_once and bool(np.allclose(distances[rows, own[rows]], least, rtol=1e-5))
 
 
-def gradient_embeddings(view: SyntheticView) -> np.ndarray:
+def gradient_embeddings(view: View) -> np.ndarray:
     """Returns the gradients of the last layer at the predicted class, float64 (U, C * D)."""
     p = _probabilities(view, view.unlabeled)
     h = view.features(view.unlabeled).double().numpy()
@@ -134,7 +134,7 @@ def same_probabilities(
     return True
 
 
-PICKS: dict[str, Callable[[SyntheticView], list[int]]] = {
+PICKS: dict[str, Callable[[View], list[int]]] = {
     "entropy": entropy,
     "margin": margin,
     "least_confidence": least_confidence,

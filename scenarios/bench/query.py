@@ -15,10 +15,10 @@ import numpy as np
 import torch
 
 import agents
-from agents.badge import gradient_distances, gradient_factors
+from agents.strategies.badge import gradient_distances, gradient_factors
 from alenv.errors import AlenvError
 from scenarios.bench import explicit
-from scenarios.bench.synthetic import SyntheticEnv, SyntheticView
+from scenarios.bench.synthetic import synthetic_view
 
 SMALL = {"pool": 400, "features": 32, "query_size": 40}
 
@@ -77,9 +77,9 @@ def _measure_one(
         torch.set_num_threads(threads)
     try:
         exact = is_exact(spelled, size["classes"])  # warms the libraries up, too
-        view = SyntheticView(**size)
+        view = synthetic_view(**size)
         agent = agents.make(spelled)
-        agent.reset(SyntheticEnv(view), seed=0)  # type: ignore[arg-type]  # all an agent asks for is the view
+        agent.reset(view, seed=0)
         gc.collect()
         before = _resident_now()
         start = time.perf_counter()
@@ -96,9 +96,9 @@ def _measure_one(
 
 def is_exact(spelled: str, classes: int) -> bool | None:
     """Compares an agent with its explicit version on a small pool; None where there is none."""
-    view = SyntheticView(**SMALL, classes=classes)
+    view = synthetic_view(**SMALL, classes=classes)
     agent = agents.make(spelled)
-    agent.reset(SyntheticEnv(view), seed=0)  # type: ignore[arg-type]  # all an agent asks for is the view
+    agent.reset(view, seed=0)
     picks = [int(index) for index in agent.act(None)]
     if spelled == "badge":
         _, distances = gradient_distances(

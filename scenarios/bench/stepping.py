@@ -10,10 +10,10 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
-import alenv  # noqa: F401  (registers the environment ids)
+from alenv import core
 from alenv.errors import InvalidProtocol
+from alenv.registration import known_id
 from scenarios.plan.arm import check_environment
-from scenarios.plan.core import core
 
 
 def measure(env_id: str, settings: Mapping[str, Any], steps: int) -> dict[str, Any]:
@@ -32,7 +32,7 @@ def measure(env_id: str, settings: Mapping[str, Any], steps: int) -> dict[str, A
         AlenvError: A setting does not exist or does not fit.
     """
     check_environment(env_id)
-    env = gym.make(env_id, **settings)
+    env = gym.make(known_id(env_id), **settings)
     inner = core(env)
     if inner.protocol.cycles == 0:
         raise InvalidProtocol("budget=0 was given, which has no step to time; use a larger budget.")

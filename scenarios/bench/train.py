@@ -15,11 +15,11 @@ from torch.utils.data import DataLoader, Dataset, SubsetRandomSampler
 from torchvision import transforms
 
 from alenv import nets, runtime
-from alenv.recipe import Recipe
+from alenv.learners.images import ImageSet
+from alenv.learners.network import NetworkLearner
+from alenv.learners.optimization import make_optimizer
 from alenv.runtime import Runtime
-from alenv.training.images import ImageSet
-from alenv.training.network import NetworkLearner
-from alenv.training.optimization import make_optimizer
+from alenv.settings import Recipe
 
 MEAN, STD = (0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)
 CLASSES, SIDE = 10, 32

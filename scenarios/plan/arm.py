@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import inspect
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,6 +12,7 @@ import gymnasium as gym
 from gymnasium.envs.registration import load_env_creator
 
 from alenv.errors import UnknownName
+from alenv.registration import known_id
 
 
 @dataclass(frozen=True)
@@ -21,13 +21,13 @@ class Arm:
 
     Attributes:
         label: The name in tables and pictures; unique within a comparison.
-        env_id: A registered environment id.
+        env_id: A registered environment id; ``FILE.py:ID`` and ``MODULE:ID`` run what registers it first.
         agent: An agent as it is spelled on the command line, for instance ``"coreset+margin"``; environment
             kwargs in the spelling (``"ll4al@joint=loss_prediction"``) belong to this arm alone.
         env_kwargs: Keyword arguments of the environment; JSON values.
         agent_kwargs: Keyword arguments of the agent; JSON values.
         content: Checksums of the files behind these names (the dataset, an embedding, pretrained weights, a
-            saved policy), so that a changed file is a changed configuration.
+            saved policy, code of a user's own), so that a changed file is a changed configuration.
     """
 
     label: str
@@ -80,15 +80,17 @@ def check_environment(env_id: str) -> None:
     Raises:
         UnknownName: It is an environment of another kind; an id that nobody registered is Gymnasium's own error.
     """
-    module, _, name = env_id.rpartition(":")
-    if module:  # as gym.make does, and unlike gym.spec
-        importlib.import_module(module)
-    entry = gym.spec(name).entry_point
+    entry = gym.spec(known_id(env_id)).entry_point
     creator = load_env_creator(entry) if isinstance(entry, str) else entry
     if inspect.isclass(creator) and not hasattr(creator, "view"):
         raise UnknownName(
             f"{env_id} was given, which is no active-learning environment; `alenv envs` lists those there are."
         )
+
+
+def make_environment(arm: Arm, threads: int | None) -> gym.Env[Any, Any]:
+    """Makes an arm's environment as every run plays it."""
+    return gym.make(known_id(arm.env_id), **arm.settings(threads))
 
 
 def product(

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
 import inspect
-import pkgutil
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from alenv.errors import unknown
+from alenv import plugins
+from alenv.errors import UnknownName, unknown
 from scenarios.plan.scenario import Scenario
-
-CATALOG = "scenarios.catalog"  # a name, because its files import this one
 
 Builder = Callable[..., Scenario]
 _BUILDERS: dict[str, Builder] = {}
@@ -35,7 +32,7 @@ def options(name: str) -> dict[str, Any]:
 
 
 def build(name: str, **chosen: Any) -> Scenario:
-    """Builds a scenario by name.
+    """Builds a scenario by name, or one of a user's own (``FILE.py:FUNCTION``, ``MODULE:FUNCTION``).
 
     Raises:
         UnknownName: There is no such scenario, or it has no such option.
@@ -54,6 +51,12 @@ def check_option(kind: str, given: str, allowed: Iterable[str]) -> None:
 
 
 def _builder(name: str) -> Builder:
+    if plugins.is_own(name):
+        found = plugins.load(name, "scenario")
+        if not callable(found):
+            raise UnknownName(f"{name!r} is no scenario; give a function that returns a scenarios.Scenario.")
+        builder: Builder = found
+        return builder
     _load()
     if name not in _BUILDERS:
         raise unknown("scenario", name, _BUILDERS)
@@ -62,6 +65,4 @@ def _builder(name: str) -> Builder:
 
 def _load() -> None:
     """Imports every file of the catalog, each of which registers its scenarios."""
-    catalog = importlib.import_module(CATALOG)
-    for file in pkgutil.iter_modules(catalog.__path__, f"{CATALOG}."):
-        importlib.import_module(file.name)
+    plugins.walk("scenarios.catalog")  # a name, because its files import this one

@@ -9,15 +9,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-import gymnasium as gym
-
 import agents
-from agents.spelling import POLICY, parse
+from alenv import Recipe, core, needs, plugins
 from alenv.errors import InvalidProtocol, MissingHead
-from alenv.training.objectives import providing
 from scenarios.plan import siblings
-from scenarios.plan.arm import Arm, check_environment
-from scenarios.plan.core import core
+from scenarios.plan.arm import Arm, check_environment, make_environment
+
+_OWN_CODE = ("embedding", "head", "joint")  # settings that may name code of a user's own
 
 
 def settle(arms: Sequence[Arm]) -> tuple[Arm, ...]:
@@ -45,7 +43,7 @@ def settle(arms: Sequence[Arm]) -> tuple[Arm, ...]:
         _check_needs(arm, player, facts)
         sizes.append((facts.pool, facts.validation))
         resolved[position] = replace(arm, content=_content(arm, facts))
-    if not any(player.needs_validation for player in players):
+    if not any("validation" in player.needs for player in players):
         return tuple(resolved)
     named = sorted({split for _, split in sizes if split})
     if len(named) > 1:
@@ -66,50 +64,46 @@ class _Facts(NamedTuple):
     pool: int
     validation: int
     checksum: str
-    offers: tuple[str, ...]
-    ridge: bool
+    offers: frozenset[str]
+    recipe: Recipe
 
 
 def _facts(arm: Arm) -> _Facts:
     """Makes an arm's environment once and lets it go."""
     check_environment(arm.env_id)
-    env = gym.make(arm.env_id, **arm.settings(None))
+    env = make_environment(arm, None)
     made = core(env)
     env.close()
-    return _Facts(
-        pool=len(made.rows),
-        validation=made.protocol.validation,
-        checksum=made.dataset_checksum,
-        offers=made.offers,
-        ridge=made.recipe.head == "ridge",
-    )
+    return _Facts(len(made.rows), made.protocol.validation, made.dataset_checksum, made.offers, made.recipe)
 
 
 def _check_needs(arm: Arm, player: agents.Agent, facts: _Facts) -> None:
-    """Raises ``MissingHead`` where an agent needs scores that its environment does not give."""
-    for score in player.needs:
-        if score in facts.offers or not (objectives := providing(score)):
-            continue
-        advice = (
-            "a ridge head gives none, so leave the agent out"
-            if facts.ridge
-            else f"spell it {arm.agent}@joint={objectives[0]}"
-        )
-        raise MissingHead(f"{arm.agent} needs {score}, which {arm.env_id} does not give; {advice}.")
+    """Raises ``MissingHead`` where an agent needs what its environment does not offer; a split it is given."""
+    for name in needs.missing(player.needs, facts.offers | {"validation"}):
+        settings = needs.settings_for(name, facts.recipe)
+        if settings is None or "head" in settings:
+            advice = "nothing gives it there, so leave the agent out"
+        else:
+            spelled = "".join(f"@{setting}={value}" for setting, value in settings.items())
+            advice = f"spell it {arm.agent}{spelled}"
+        raise MissingHead(f"{arm.agent} needs {name}, which {arm.env_id} does not give; {advice}.")
 
 
 def _content(arm: Arm, facts: _Facts) -> dict[str, str]:
-    """Returns the checksums of all files that an arm's results depend on."""
+    """Returns the checksums of all files and all code of a user's own that an arm's results depend on."""
     found = {"dataset": facts.checksum}
     for name in ("embedding", "pretraining"):
         file = arm.env_kwargs.get(name)
         if isinstance(file, str) and Path(file).expanduser().is_file():
             found[name] = _digest(Path(file).expanduser())
-    spelled = parse(arm.agent)
-    if spelled.names == (POLICY,):
-        folder = Path(spelled.options["path"])
-        for file in sorted(folder.iterdir()):
-            found[f"policy/{file.name}"] = _digest(file)
+    code = {name: arm.env_kwargs.get(name) for name in _OWN_CODE}
+    own = {name: text for name, text in code.items() if isinstance(text, str) and plugins.is_own(text)}
+    if place := arm.env_id.rpartition(":")[0]:
+        own["environment"] = place
+    for name, text in own.items():
+        found |= {f"{name}/{file}": digest for file, digest in plugins.content(text).items()}
+    for name, what in agents.content(arm.agent).items():
+        found[name] = _digest(what) if isinstance(what, Path) else what
     return found
 
 

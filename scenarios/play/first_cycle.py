@@ -10,11 +10,12 @@ import filelock
 import gymnasium as gym
 import torch
 
-from alenv import ActiveLearningEnv
+from alenv import ActiveLearningEnv, core
 from alenv.files import make_folder, uninterrupted, write_bytes, writing
-from scenarios.plan.core import core
 from scenarios.play.meta import versions
 from scenarios.play.run_folder import ADVICE, Run, load_archive, short_hash
+
+_OF_AGENTS = ("agent/", "policy/")  # content that no first cycle depends on
 
 
 def first_cycle(run: Run, env: gym.Env[Any, Any]) -> tuple[Any, dict[str, Any], dict[str, float]]:
@@ -61,7 +62,7 @@ def _identity(run: Run, env: ActiveLearningEnv) -> str:
             "recipe": dataclasses.asdict(env.recipe),
             "protocol": dataclasses.asdict(env.protocol),
             "dataset": env.dataset_checksum,
-            "files": {k: v for k, v in run.arm.content.items() if k in ("embedding", "pretraining")},
+            "files": {k: v for k, v in run.arm.content.items() if not k.startswith(_OF_AGENTS)},
             "device": env.runtime.device,
             "precision": env.runtime.precision,
             "threads": env.runtime.threads,

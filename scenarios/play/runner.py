@@ -12,10 +12,10 @@ import gymnasium as gym
 import torch
 
 import agents
-import alenv  # noqa: F401  (registers the environment ids)
-from alenv.errors import AlenvError
+from alenv import core
+from alenv.errors import AlenvError, LabelLeak
 from alenv.files import write_text
-from scenarios.plan.core import core
+from scenarios.plan.arm import make_environment
 from scenarios.play.board import Board
 from scenarios.play.events import Event, Listener
 from scenarios.play.first_cycle import first_cycle
@@ -56,7 +56,7 @@ def _keep_traceback(folder: RunFolder, error: Exception) -> str:
 def _play(run: Run, listener: Listener) -> None:
     folder = run.folder
     begun = folder.meta()
-    env = gym.make(run.arm.env_id, **run.arm.settings(run.threads))
+    env = make_environment(run.arm, run.threads)
     try:
         playthrough = Playthrough(run, env)
         meta = describe(run, playthrough.core)
@@ -71,6 +71,7 @@ def _play(run: Run, listener: Listener) -> None:
                 playthrough.step()
                 board.add(playthrough.record.curve[-1:])
                 listener(playthrough.event())
+        playthrough.check_ledger()
         folder.close(meta)
     finally:
         env.close()
@@ -109,14 +110,14 @@ class Playthrough:
         saved = self._run.folder.load()
         if saved is None:
             self._observation, info, costs = first_cycle(self._run, self._env)
-            self._agent.reset(self._env, seed=self._run.seed)
+            self._agent.reset(self.core.view, seed=self._run.seed)
             self.record.initial = [int(index) for index in self.core.view.labeled]
             self.record.add(info, self.core.test_correct, self.core.test_size, None, costs)
             self._save(finished=self.core.protocol.cycles == 0)
             return
         self.record, self.finished = saved.record, saved.finished
         self._observation, _ = self._env.reset(seed=self._run.seed, options={"state": saved.env})
-        self._agent.reset(self._env, seed=self._run.seed)
+        self._agent.reset(self.core.view, seed=self._run.seed)
         self._agent.set_state(saved.agent)
         self._run.folder.export(self.record, self.core.rows)
 
@@ -127,11 +128,25 @@ class Playthrough:
         seconds = time.perf_counter() - started
         scoring = {name: self.core.costs[name] for name in ("inference_seconds", "inferred_images")}
         self._observation, reward, terminated, _, info = self._env.step(action)
-        self._agent.update(float(reward), info)
+        self._agent.update(*agents.feedback(float(reward), info))
         self.record.queries.append([int(index) for index in info["query"]])
         costs = {**self.core.costs, **scoring, "query_seconds": seconds}  # the step has cleared its own
         self.record.add(info, self.core.test_correct, self.core.test_size, float(reward), costs)
         self._save(finished=terminated)
+
+    def check_ledger(self) -> None:
+        """Compares the labels that were revealed with those that were paid for.
+
+        Raises:
+            LabelLeak: They differ, so that what the run measured is worth nothing.
+        """
+        paid = {*self.record.initial, *(index for query in self.record.queries for index in query)}
+        revealed = set(self.core.ledger.tolist())
+        if paid != revealed:
+            raise LabelLeak(
+                f"The labels of {len(revealed - paid)} images were revealed that were not paid for, so the run counts "
+                f"for nothing; mend the agent {self._run.arm.agent}, delete {self._run.folder.path}, and repeat."
+            )
 
     def event(self) -> Event:
         """Describes the cycle that has just ended."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
@@ -71,9 +72,12 @@ def _free_color(name: str, taken: Iterable[str]) -> str:
     return next((color for color in turned if color not in taken), turned[0])
 
 
+_OPTIONS = re.compile(r":\w+=.*")  # behind a name; FILE.py:CLASS is one
+
+
 def _name(agent: str) -> str:
     """Returns an agent's name without options: ``margin:pool=all`` is a margin too."""
-    return agent.split(":", 1)[0]
+    return _OPTIONS.sub("", agent)
 
 
 @dataclass(frozen=True)

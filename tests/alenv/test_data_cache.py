@@ -33,7 +33,7 @@ from alenv.data import cache, storage
 def blocks(count, pause=0.0):
     for start in range(0, count, 10):
         images = np.full((10, 4, 4, 1), start % 256, np.uint8)
-        yield storage.Block(images, np.zeros(10, np.int64))
+        yield storage.RowBlock(images, np.zeros(10, np.int64))
         time.sleep(pause)
 
 def store(count, pause=0.0, started=lambda: None):
@@ -42,7 +42,7 @@ def store(count, pause=0.0, started=lambda: None):
         started()
         writer.split("train", (4, 4, 1), blocks(count, pause))
         writer.split("test", (4, 4, 1), blocks(10))
-        return storage.Description("toy", ("a", "b"), "official archive")
+        return storage.Provenance("toy", ("a", "b"), "official archive")
     storage.store(folder, fill, keep=lambda: cache.is_finished(folder))
     return storage.read(folder)
 """
@@ -73,12 +73,15 @@ def finish(process: subprocess.Popen[str]) -> str:
 
 
 def fill_with(images: np.ndarray, labels: np.ndarray) -> storage.Writer:
-    def fill(writer: storage.Writer) -> storage.Description:
+    def fill(writer: storage.Writer) -> storage.Provenance:
         half = max(1, len(images) // 2)
         for name in ("train", "test"):
-            parts = [storage.Block(images[:half], labels[:half]), storage.Block(images[half:], labels[half:])]
+            parts = [
+                storage.RowBlock(images[:half], labels[:half]),
+                storage.RowBlock(images[half:], labels[half:]),
+            ]
             writer.split(name, images.shape[1:], parts)
-        return storage.Description("toy", ("a", "b"), "official archive")
+        return storage.Provenance("toy", ("a", "b"), "official archive")
 
     return fill
 
@@ -178,7 +181,7 @@ except errors.StorageError as problem:
 def test_a_failed_replacement_keeps_the_old_data(place: Path) -> None:
     before = storage.read(store(*some_images())).checksum
 
-    def fill(writer: storage.Writer) -> storage.Description:
+    def fill(writer: storage.Writer) -> storage.Provenance:
         writer.split("train", (4, 4, 1), [])
         raise errors.DatasetNotFound("gone")
 

@@ -4,6 +4,7 @@ Source: Tarvainen and Valpola 2017, "Mean teachers are better role models", in a
 """
 
 import copy
+from typing import ClassVar
 
 import torch
 from torch import nn
@@ -17,7 +18,7 @@ STRONG = alenv.Augmentation(flip=False, crop_padding=2, trivial=False, cutout=4)
 class Teacher(alenv.Objective):
     """Uses unlabeled images, an optimizer of its own for a discriminator, and an average of the weights."""
 
-    options = {"joint_weight": 1.0, "joint_decay": 0.9}
+    options: ClassVar = {"joint_weight": 1.0, "joint_decay": 0.9}
     provides = ("labeled_score",)
     self_trained = ("discriminator",)
 

@@ -30,7 +30,7 @@ def test_an_arm_takes_the_settings_of_its_spelling() -> None:
 @pytest.fixture
 def reader(monkeypatch: pytest.MonkeyPatch) -> str:
     """A strategy that reads validation accuracy."""
-    monkeypatch.setattr(type(agents.make("margin")), "needs_validation", True)
+    monkeypatch.setattr(type(agents.make("margin")), "needs", ("validation",))
     return "margin"
 
 

@@ -17,9 +17,9 @@ import numpy as np
 import pytest
 import torch
 
+from alenv import core
 from alenv.errors import CorruptRun, RunConflict, StorageError
 from scenarios.plan.arm import Arm
-from scenarios.plan.core import core
 from scenarios.play.engines import play
 from scenarios.play.events import Event
 from scenarios.play.run_folder import Run, load_archive
