@@ -51,6 +51,9 @@ class Watch:
         if event.kind == "cycle":
             self._advance(event)
             return
+        if event.kind == "edited":
+            self._console.print(f"{escape(event.run)} has changed, so it is played anew", highlight=False)
+            return
         if (task := self._running.pop(event.run, None)) is not None:
             self._progress.remove_task(task)
         self._ended += 1

@@ -14,6 +14,8 @@ from gymnasium.envs.registration import load_env_creator
 from alenv.errors import UnknownName
 from alenv.registration import known_id
 
+CODE = ("agent", "embedding", "environment", "head", "joint")  # what a user's own code can be
+
 
 @dataclass(frozen=True)
 class Arm:
@@ -56,6 +58,12 @@ class Arm:
         given = {} if threads is None else {"threads": threads}
         return {"observe": "progress", "on_invalid": "raise", **given, **self.env_kwargs}
 
+    def without_code(self) -> dict[str, Any]:
+        """Returns the configuration without the user's own code: edited code is played anew, not refused."""
+        found = self.configuration()
+        found["content"] = {name: digest for name, digest in self.content.items() if not _is_code(name)}
+        return found
+
     def configuration(self) -> dict[str, Any]:
         """Returns what identifies the arm, without its label, as JSON values in a fixed order."""
         return {
@@ -65,6 +73,10 @@ class Arm:
             "agent_kwargs": dict(sorted(self.agent_kwargs.items())),
             **({"content": dict(sorted(self.content.items()))} if self.content else {}),
         }
+
+
+def _is_code(name: str) -> bool:
+    return name.partition("/")[0] in CODE and "/" in name
 
 
 def refuse_reserved(settings: Iterable[str]) -> None:

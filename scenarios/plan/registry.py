@@ -41,7 +41,10 @@ def build(name: str, **chosen: Any) -> Scenario:
     for option in chosen:
         if option not in allowed:
             raise unknown(f"option of scenario {name!r}", option, allowed)
-    return _builder(name)(**chosen)
+    found = _builder(name)(**chosen)
+    if not isinstance(found, Scenario):
+        raise UnknownName(f"{name!r} is no scenario; give a function that returns a scenarios.Scenario.")
+    return found
 
 
 def check_option(kind: str, given: str, allowed: Iterable[str]) -> None:

@@ -13,9 +13,7 @@ import agents
 from alenv import Recipe, core, needs, plugins
 from alenv.errors import InvalidProtocol, MissingHead
 from scenarios.plan import siblings
-from scenarios.plan.arm import Arm, check_environment, make_environment
-
-_OWN_CODE = ("embedding", "head", "joint")  # settings that may name code of a user's own
+from scenarios.plan.arm import CODE, Arm, check_environment, make_environment
 
 
 def settle(arms: Sequence[Arm]) -> tuple[Arm, ...]:
@@ -96,7 +94,7 @@ def _content(arm: Arm, facts: _Facts) -> dict[str, str]:
         file = arm.env_kwargs.get(name)
         if isinstance(file, str) and Path(file).expanduser().is_file():
             found[name] = _digest(Path(file).expanduser())
-    code = {name: arm.env_kwargs.get(name) for name in _OWN_CODE}
+    code = {name: arm.env_kwargs.get(name) for name in CODE}
     own = {name: text for name, text in code.items() if isinstance(text, str) and plugins.is_own(text)}
     if place := arm.env_id.rpartition(":")[0]:
         own["environment"] = place

@@ -91,7 +91,8 @@ def play_comparison(
             found = folder.settings()
             threads = _share(comparison.arms, jobs) if found is None else found.threads
         arms = {arm.label: arm for arm in comparison.arms}
-        folder.begin(ComparisonSettings(comparison.facts, threads, arms, comparison.shown))
+        for label in folder.begin(ComparisonSettings(comparison.facts, threads, arms, comparison.shown)):
+            listener(Event(label, "edited"))
     failed: dict[str, str] = {}
 
     def listen(event: Event) -> None:

@@ -121,24 +121,30 @@ class ComparisonFolder:
                 f"{path} cannot be read as the settings of a comparison; delete it and repeat the command."
             ) from error
 
-    def begin(self, wanted: ComparisonSettings) -> None:
+    def begin(self, wanted: ComparisonSettings) -> list[str]:
         """Writes the settings of a command, with the arms of all earlier ones.
+
+        Returns:
+            The labels of arms whose own code was edited; their runs are played anew, the old ones stay.
 
         Raises:
             RunConflict: The folder was begun with other facts, threads or settings of an arm.
             StorageError: The folder cannot be written.
         """
-        found = self.settings()
+        found, edited = self.settings(), []
         if found is not None:
             self._check(found, wanted)
+            known = [label for label in wanted.arms if label in found.arms]
+            edited = [label for label in known if found.arms[label].content != wanted.arms[label].content]
             wanted = dataclasses.replace(wanted, arms={**found.arms, **wanted.arms})
         write_text(self.path / "settings.json", wanted.text(), ADVICE)
+        return edited
 
     def _check(self, found: ComparisonSettings, wanted: ComparisonSettings) -> None:
         """Raises ``RunConflict`` when the folder was begun with other settings; further arms may join."""
         known = [label for label in wanted.arms if label in found.arms]
         before, now = (
-            {label: settings.arms[label].configuration() for label in known} for settings in (found, wanted)
+            {label: settings.arms[label].without_code() for label in known} for settings in (found, wanted)
         )
         pairs = ((found.facts, wanted.facts, "facts"), (found.threads, wanted.threads, "threads"))
         for old, new, name in (*pairs, (before, now, "arms")):

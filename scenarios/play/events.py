@@ -11,9 +11,9 @@ class Event:
     """One thing that happened to a run.
 
     Attributes:
-        run: Name of the run.
-        kind: ``"cycle"`` (a cycle has ended), ``"finished"``, ``"skipped"`` (it was finished before) or
-            ``"failed"``.
+        run: Name of the run; the arm's label for ``"edited"``.
+        kind: ``"cycle"`` (a cycle has ended), ``"finished"``, ``"skipped"`` (it was finished before),
+            ``"failed"``, or ``"edited"`` (the arm's own code has changed, so its runs are played anew).
         cycle: The cycle that has ended.
         cycles: Queries per episode (T).
         accuracy: Test accuracy in [0, 1] after that cycle.
