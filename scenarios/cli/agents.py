@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 import agents as registry
+from alenv import Recipe, needs
 from scenarios.report.tables import STYLE
 
 
@@ -34,6 +35,13 @@ def agents(name: str | None, as_json: bool) -> None:
     console.print(table)
 
 
+def _from(need: str) -> str:
+    """Says which setting of an environment gives what an agent needs."""
+    settings = needs.settings_for(need, Recipe())
+    spelled = " ".join(f"{name}={value}" for name, value in (settings or {}).items())
+    return f"{need} ({spelled})" if spelled else need
+
+
 def _explain(name: str, found: registry.Description, console: Console) -> None:
     console.print(f"[bold]{escape(name)}[/bold]: {escape(found.what)}")
     if found.details:
@@ -42,5 +50,5 @@ def _explain(name: str, found: registry.Description, console: Console) -> None:
         chosen_from = "all unlabeled images" if found.pool == "all" else "the cycle's candidates"
         console.print(f"Chooses from: {chosen_from}")
     if found.needs:
-        console.print(f"Needs: {', '.join(found.needs)}")
+        console.print(f"Needs: {escape(', '.join(map(_from, found.needs)))}")
     console.print(f"Cost: {escape(found.cost)}\nSource: {escape(found.source)}")
