@@ -8,12 +8,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from alenv.learners.trivial import trivial_augment
 from alenv.settings import Recipe
 
 
 @dataclass(frozen=True)
 class Augmentation:
-    """Random crop, flip and cutout of uint8 batches, as index arithmetic; TrivialAugment, image by image.
+    """Random crop, flip and cutout of uint8 batches, as index arithmetic, and TrivialAugment.
 
     Attributes:
         flip: Horizontal flip with probability one half.
@@ -22,7 +23,7 @@ class Augmentation:
         cutout: Side of a random square that is filled with the mean color; 0 for none.
 
     Source: the paper, section 3 (flip, crop after zero padding by 4); Mueller and Hutter 2021 for
-    TrivialAugment, with torchvision's wide set of operations; DeVries and Taylor 2017 for cutout.
+    TrivialAugment; DeVries and Taylor 2017 for cutout.
     """
 
     flip: bool
@@ -44,7 +45,7 @@ class Augmentation:
             images: uint8 (n, H, W, C).
             fill: uint8 (C,), the color inside the cutout square and beside a turned or shifted image.
             generator: CPU generator; it advances by the same amount whatever is switched on, and with TrivialAugment
-                by one number more.
+                by three numbers an image more.
 
         Returns:
             A uint8 batch of the same shape.
@@ -55,7 +56,7 @@ class Augmentation:
         if self.flip or self.crop_padding:
             images = self._crop_and_flip(images, draw, height, width)
         if self.trivial:
-            images = _trivial_augment(images, fill, generator)
+            images = trivial_augment(images, fill, generator)
         if self.cutout:
             images = self._cut(images, draw, fill, height, width)
         return images
@@ -83,13 +84,3 @@ class Augmentation:
         inside_columns = (columns >= left) & (columns < left + self.cutout)
         square = inside_rows[:, :, None] & inside_columns[:, None, :]
         return torch.where(square[..., None], fill, images)
-
-
-def _trivial_augment(images: Tensor, fill: Tensor, generator: torch.Generator) -> Tensor:
-    from torchvision.transforms import v2  # noqa: PLC0415  (a second or more, only where it is used)
-
-    augment = v2.TrivialAugmentWide(fill=fill.tolist())
-    seed = int(torch.randint(2**62, (1,), generator=generator))
-    with torch.random.fork_rng(devices=[]):  # torchvision draws from torch's global generator
-        torch.default_generator.manual_seed(seed)
-        return torch.stack([augment(image.permute(2, 0, 1)).permute(1, 2, 0) for image in images])
