@@ -182,7 +182,9 @@ def _equalize(images: Tensor, _: Tensor) -> Tensor:
     half = torch.div(step, 2, rounding_mode="floor")
     table = torch.div(below + half, step.clamp(min=1), rounding_mode="floor").clamp(max=255)
     table = torch.where(step == 0, levels, table)
-    return table.gather(1, values.long()).to(torch.uint8).reshape(n, channels, height, width).permute(0, 2, 3, 1)
+    return (
+        table.gather(1, values.long()).to(torch.uint8).reshape(n, channels, height, width).permute(0, 2, 3, 1)
+    )
 
 
 _CHANGES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
