@@ -25,6 +25,21 @@ def made(text: str) -> Agent:
     return composed(parse(text))
 
 
+def made_inside(text: str) -> Agent:
+    """Makes an agent for use inside a policy: a strategy chooses from the candidates unless its spelling says else.
+
+    A policy is trained over thousands of steps, and the whole pool takes many times as long as the candidates.
+
+    Raises:
+        UnknownName: There is no such agent or option.
+    """
+    spelled = parse(text)
+    agent = composed(spelled)
+    if isinstance(agent, Strategy) and "pool" not in spelled.options:
+        agent.pool = "candidates"
+    return agent
+
+
 def composed(spelled: Spelling) -> Agent:
     """Makes the agent of a parsed name, or the subset of two.
 

@@ -10,6 +10,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 import torch
+from gymnasium.envs.registration import EnvSpec
 from numpy.typing import NDArray
 
 from alenv import data, observation, pool, queries, rewards, runtime, state
@@ -19,12 +20,13 @@ from alenv.errors import (
     EpisodeOver,
     InvalidQuery,
     InvalidState,
+    MissingHead,
     NotReset,
     PeekNotAllowed,
     UnknownName,
     unknown,
 )
-from alenv.presets import resolve
+from alenv.presets import plain, resolve
 from alenv.registration import environment_id
 from alenv.scores import Facts
 from alenv.settings import FOLDER_OPTIONS, Options
@@ -55,8 +57,8 @@ class ActiveLearningEnv(gym.Env[Any, Any]):
         paper, or validation accuracy with ``validation=n``.
 
     Info:
-        ``cycle``, ``labeled_count``, ``test_accuracy``, ``class_counts`` int64 (C,); ``validation_accuracy``
-        with a split; after a step ``query`` int64 (B,) as bought, and ``replaced``.
+        ``cycle``, ``labeled_count``, ``class_counts`` int64 (C,); ``test_accuracy`` unless ``test=False``;
+        ``validation_accuracy`` with a split; after a step ``query`` int64 (B,) as bought, and ``replaced``.
 
     Episode end:
         ``terminated`` when the budget is spent; never truncated.
@@ -139,10 +141,22 @@ class ActiveLearningEnv(gym.Env[Any, Any]):
             self.dataset_checksum,
             len(self.rows),
             task.num_classes,
-            self.test_size,
+            self.test_size if options.test else 0,
         )
+        self._spec: EnvSpec | None = None
         self._episode: Episode | None = None
         self._previous: dict[str, Any] | None = None  # state of last cycle's learner
+
+    @property
+    def spec(self) -> EnvSpec | None:
+        """What ``gym.make`` was given, as JSON values."""
+        return self._spec
+
+    @spec.setter
+    def spec(self, spec: EnvSpec | None) -> None:
+        if spec is not None:
+            spec.kwargs = {name: plain(value) for name, value in spec.kwargs.items()}
+        self._spec = spec
 
     # ---- what can be read -----------------------------------------------------------------------------------
 
@@ -182,8 +196,16 @@ class ActiveLearningEnv(gym.Env[Any, Any]):
 
     @property
     def test_correct(self) -> int:
-        """Rightly classified test images after the last cycle; ``NotReset`` before the first episode."""
-        return self._current().test_correct[-1]
+        """Rightly classified test images after the last cycle.
+
+        Raises:
+            NotReset: Before the first episode.
+            MissingHead: The environment was made with ``test=False``.
+        """
+        episode = self._current()
+        if not self.options.test:
+            raise MissingHead("Test accuracy is not measured with test=False; leave that setting out.")
+        return episode.test_correct[-1]
 
     def _current(self) -> Episode:
         if self._episode is None:
@@ -284,11 +306,16 @@ class ActiveLearningEnv(gym.Env[Any, Any]):
         return render.draw(
             episode,
             title=self._id,
-            test_size=self.test_size,
+            accuracies=self._accuracies(episode),
             query_size=self.protocol.query_size,
             images=self._images.raw(torch.tensor(last, device=self._images.device)).cpu().numpy(),
             class_names=self.class_names,
         )
+
+    def _accuracies(self, episode: Episode) -> tuple[str, list[float]]:
+        if self.options.test:
+            return "test", [right / self.test_size for right in episode.test_correct]
+        return "validation", [right / self.protocol.validation for right in episode.validation_correct]
 
     # ---- state and peeking ----------------------------------------------------------------------------------
 
@@ -342,7 +369,7 @@ class ActiveLearningEnv(gym.Env[Any, Any]):
             for query in legal:
                 trial = episode.bought(query, self._oracle.answer(query), 0)
                 with self.runtime.active():
-                    self._learner.fit(self._images, trial.labeled, trial.labels, episode.cycle + 1)
+                    self._learner.fit(self._images, trial.labeled, trial.labels, trial.cycle + 1)
                     trial = trial.measured(None, self._correct(self._held_out))
                 earned.append(self._reward(trial))
                 self._put_back(before)
@@ -357,11 +384,10 @@ class ActiveLearningEnv(gym.Env[Any, Any]):
         """Fits the learner to an episode's labels, measures it, and makes it the current episode."""
         start = time.perf_counter()
         with self.runtime.active():
-            cycle = len(episode.test_correct)
-            self._learner.fit(self._images, episode.labeled, episode.labels, cycle)
+            self._learner.fit(self._images, episode.labeled, episode.labels, episode.cycle + 1)
             trained = time.perf_counter()
             held_out = None if self._held_out is None else self._correct(self._held_out)
-            episode = episode.measured(self._correct(self._test), held_out)
+            episode = episode.measured(self._correct(self._test) if self.options.test else None, held_out)
         self._adopt(episode, previous)
         self._view._costs["train_seconds"] = trained - start
         self._view._costs["evaluate_seconds"] = time.perf_counter() - trained
@@ -386,9 +412,10 @@ class ActiveLearningEnv(gym.Env[Any, Any]):
         info: dict[str, Any] = {
             "cycle": episode.cycle,
             "labeled_count": len(episode.labeled),
-            "test_accuracy": episode.test_correct[-1] / self.test_size,
             "class_counts": episode.class_counts(len(self.class_names)),
         }
+        if self.options.test:
+            info["test_accuracy"] = episode.test_correct[-1] / self.test_size
         if self._held_out is not None:
             info["validation_accuracy"] = episode.validation_correct[-1] / len(self._held_out.labels)
         return info

@@ -23,7 +23,7 @@ class Episode:
         labeled: int64 (L,) pool indices in the order of purchase, the initial set first.
         labels: int64 (L,), their labels as the oracle gave them; ``OUTLIER`` (-1) for images of no class.
         initial_size: Size of the initial set.
-        test_correct: Rightly classified test images after each cycle.
+        test_correct: Rightly classified test images after each cycle; empty where they are left out.
         validation_correct: The same on the validation split; empty without one.
         replaced: Indices of the last query that were replaced.
     """
@@ -43,7 +43,7 @@ class Episode:
     @property
     def cycle(self) -> int:
         """The number of queries that were answered."""
-        return len(self.test_correct) - 1
+        return max(len(self.test_correct), len(self.validation_correct)) - 1
 
     def class_counts(self, num_classes: int) -> Indices:
         """Returns how many labels of each class were bought, int64 (C,); outliers are not counted."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -159,7 +160,7 @@ def resolve(dataset: str, recipe: str, given: dict[str, Any]) -> Settings:
         "options": set(field_names(Options)),
     }
     known = set().union(*groups.values())
-    given = {name: _plain(value) for name, value in given.items()}
+    given = {name: plain(value) for name, value in given.items()}
     for name in FOLDER_OPTIONS:
         if name in given and dataset != "image_folder":
             raise InvalidRecipe(f"{name}= was given for {dataset}; only ALImageFolder environments take it.")
@@ -177,6 +178,10 @@ def resolve(dataset: str, recipe: str, given: dict[str, Any]) -> Settings:
     chosen = settings.protocol.initial_set
     if chosen != "random" and settings.recipe.embedding is None:
         raise InvalidRecipe(f"initial_set={chosen!r} needs distances; add embedding='patches' or 'pixels'.")
+    if not settings.options.test and not settings.protocol.validation:
+        raise InvalidRecipe(
+            "test=False was given without a validation split, so nothing would be measured; add validation=500."
+        )
     return settings
 
 
@@ -195,10 +200,12 @@ def _fitting(preset: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in preset.items() if name not in replaced}
 
 
-def _plain(value: Any) -> Any:
-    """Turns lists into tuples and what is NumPy's into Python's, which a state can be loaded with."""
+def plain(value: Any) -> Any:
+    """Turns lists into tuples, paths into text, and what is NumPy's into Python's, as states and specs hold them."""
+    if isinstance(value, os.PathLike):
+        value = os.fspath(value)
     if isinstance(value, (np.ndarray, np.generic)):
         value = value.tolist()
     if isinstance(value, (list, tuple)):
-        return tuple(_plain(each) for each in value)
+        return tuple(plain(each) for each in value)
     return value

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 from alenv.episode import Episode
 from alenv.errors import InvalidProtocol, InvalidQuery
@@ -30,8 +31,8 @@ def parse(action: Any, pool_size: int, query_size: int) -> Indices:
     """
     wanted = f"give {query_size} whole numbers from 0 to {pool_size - 1} as int64"
     try:
-        query = np.asarray(action)
-    except (TypeError, ValueError) as error:
+        query = np.asarray(action.detach().cpu() if isinstance(action, Tensor) else action)
+    except (TypeError, ValueError, RuntimeError) as error:
         raise InvalidQuery(f"A query that is no array was given ({error}); {wanted}.") from error
     if query.shape != (query_size,):
         raise InvalidQuery(f"A query of shape {query.shape} was given; {wanted}.")

@@ -18,7 +18,7 @@ def draw(
     episode: Episode,
     *,
     title: str,
-    test_size: int,
+    accuracies: tuple[str, list[float]],
     query_size: int,
     images: NDArray[np.uint8],
     class_names: tuple[str, ...],
@@ -28,7 +28,7 @@ def draw(
     Args:
         episode: The episode so far.
         title: Name of the environment.
-        test_size: Test images.
+        accuracies: ``"test"`` or ``"validation"``, and the accuracy in [0, 1] after each cycle.
         query_size: B.
         images: uint8 (n, H, W, C), the images bought last, n up to ``SHOWN``.
         class_names: One name per class.
@@ -42,9 +42,9 @@ def draw(
     grid = figure.add_gridspec(2, 2, width_ratios=(3, 2))
     counts = [episode.initial_size + cycle * query_size for cycle in range(episode.cycle + 1)]
     axes = figure.add_subplot(grid[0, 0])
-    axes.plot(counts, [100 * right / test_size for right in episode.test_correct], "o-", color=INK)
+    axes.plot(counts, [100 * accuracy for accuracy in accuracies[1]], "o-", color=INK)
     axes.set_xlabel("labeled images")
-    axes.set_ylabel("test accuracy (%)")
+    axes.set_ylabel(f"{accuracies[0]} accuracy (%)")
     axes.grid(alpha=0.3)
     bars = figure.add_subplot(grid[:, 1])
     sizes = episode.class_counts(len(class_names))

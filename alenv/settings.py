@@ -306,6 +306,8 @@ class Options:
         candidates: K; None takes min(10 B, pool - initial).
         reward: ``"accuracy"``, ``"gain"`` or ``"auc_gain"``.
         on_invalid: ``"replace"`` or ``"raise"``.
+        test: Whether test accuracy is measured; without it ``info`` has none, steps of a linear head take a third of
+            the time, and the reward needs a validation split. For training policies.
         allow_peek: Whether ``peek`` may be called, and a restored state may go back behind labels that were
             revealed since.
         device: ``"auto"`` or a torch device.
@@ -325,6 +327,7 @@ class Options:
     candidates: int | None = _optional(_integer(1, 1))
     reward: str = _choice("accuracy", "accuracy", "gain", "auc_gain")
     on_invalid: str = _choice("replace", "replace", "raise")
+    test: bool = _flag(True)
     allow_peek: bool = _flag(False)
     device: str = _text("auto")
     threads: int | None = _optional(_integer(1, 1))

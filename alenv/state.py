@@ -36,7 +36,7 @@ class Fingerprint:
         checksum: Of the dataset.
         pool_size: N.
         num_classes: C.
-        test_size: Test images.
+        test_size: Test images; 0 where accuracy on them is not measured.
     """
 
     recipe: Recipe
@@ -97,13 +97,12 @@ def check(saved: Any, own: Fingerprint) -> tuple[Episode, NDArray[np.int64]]:
 def _impossibilities(saved: dict[str, Any], own: Fingerprint) -> Iterator[str]:
     """Yields what no episode of this environment can hold; what follows a first one may make no sense."""
     protocol, episode = own.protocol, saved["episode"]
-    cycle = len(episode["test_correct"]) - 1
-    labels = episode["labels"]
-    splits = len(episode["test_correct"]) if protocol.validation else 0
+    measured = max(len(episode["test_correct"]), len(episode["validation_correct"]))
+    cycle, labels = measured - 1, episode["labels"]
     if not _whole(episode["key"], 2**63 - 1):
         yield "its key is no whole number below 2**63"
     if not 0 <= cycle <= protocol.cycles:
-        yield f"it has {cycle + 1} test accuracies"
+        yield f"it has {measured} accuracies"
     if (saved["previous"] is None) != (cycle == 0):
         yield "the weights of the cycle before do not belong to its cycle"
     for name, given in (("labeled", episode["labeled"]), ("revealed", saved["revealed"])):
@@ -117,11 +116,13 @@ def _impossibilities(saved: dict[str, Any], own: Fingerprint) -> Iterator[str]:
         yield "its labels are not one whole number per labeled image"
     if len(labels) and not OUTLIER <= int(labels.min()) <= int(labels.max()) < own.num_classes:
         yield "a label is none of the classes"
-    if len(episode["validation_correct"]) != splits:
-        yield f"it has {len(episode['validation_correct'])} validation accuracies"
-    counts = [(own.test_size, episode["test_correct"]), (protocol.validation, episode["validation_correct"])]
-    if not all(_whole(count, most) for most, given in counts for count in given):
-        yield "an accuracy is impossible"
+    counts = [
+        ("test", own.test_size, episode["test_correct"]),
+        ("validation", protocol.validation, episode["validation_correct"]),
+    ]
+    for name, most, given in counts:
+        if len(given) != (measured if most else 0) or not all(_whole(count, most) for count in given):
+            yield f"its {len(given)} {name} accuracies do not fit"
     if not _whole(episode["replaced"], protocol.query_size):
         yield f"{episode['replaced']} replaced indices"
 

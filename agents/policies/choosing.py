@@ -7,11 +7,12 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
+import torch
 from gymnasium import spaces
 from numpy.typing import NDArray
 
 from agents.base import Agent, feedback
-from agents.compose import made, restore, states_of
+from agents.compose import made_inside, restore, states_of
 from alenv import STATS_SIZE, core
 from alenv.errors import InvalidQuery, UnknownName
 
@@ -55,16 +56,19 @@ class ChooseStrategy(gym.Wrapper[Stats, Any, Any, Any], gym.utils.RecordConstruc
 
         Args:
             env: The environment.
-            strategies: M spellings of agents, for instance ``["random", "coreset+margin"]``.
+            strategies: M spellings of agents, for instance ``["random", "coreset+margin"]``; strategies choose
+                from the candidates unless spelled otherwise (``"coreset:pool=all"``).
 
         Raises:
             UnknownName: A strategy does not exist, or there is none.
         """
+        if isinstance(strategies, str) or not isinstance(strategies, Sequence) or not strategies:
+            raise UnknownName(
+                f"strategies={strategies!r} was given; give a list of at least one agent, such as ['random', 'margin']."
+            )
         gym.utils.RecordConstructorArgs.__init__(self, strategies=list(strategies))
         gym.Wrapper.__init__(self, env)
-        if not strategies:
-            raise UnknownName("No strategy to choose from; name at least one, for instance 'margin'.")
-        self._agents: list[Agent] = [made(name) for name in strategies]
+        self._agents: list[Agent] = [made_inside(name) for name in strategies]
         self.action_space = Strategies(strategies)
         self.observation_space = spaces.Box(-1, 1, (STATS_SIZE,), np.float32)
 
@@ -98,6 +102,8 @@ class ChooseStrategy(gym.Wrapper[Stats, Any, Any, Any], gym.utils.RecordConstruc
             EpisodeOver: The budget is spent.
             InvalidQuery: There is no strategy of that number; the state is unchanged.
         """
+        if isinstance(action, torch.Tensor):  # which environments take as well
+            action = action.detach().cpu().numpy()
         if not self.action_space.contains(action):
             raise InvalidQuery(
                 f"Strategy {action!r} was chosen; give a whole number from 0 to {len(self._agents) - 1}."
@@ -105,7 +111,9 @@ class ChooseStrategy(gym.Wrapper[Stats, Any, Any, Any], gym.utils.RecordConstruc
         inside = core(self.env)
         inside.check_budget()
         agent = self._agents[int(action)]
-        _, reward, terminated, truncated, info = self.env.step(agent.act(None))
+        with inside.runtime.active():  # with the environment's threads, not torch's
+            query = agent.act(None)
+        _, reward, terminated, truncated, info = self.env.step(query)
         agent.update(*feedback(float(reward), info))
         return self._stats(), float(reward), terminated, truncated, info
 

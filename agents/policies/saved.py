@@ -18,7 +18,7 @@ from stable_baselines3.dqn.policies import DQNPolicy
 from torch import Tensor, nn
 
 from agents.base import Agent, Indices, Strategy
-from agents.compose import made, needs_of, restore, states_of
+from agents.compose import made_inside, needs_of, restore, states_of
 from agents.policies.choosing import Strategies
 from agents.spelling import POLICY, POLICY_CONFIG
 from alenv import STATS_SIZE
@@ -28,7 +28,7 @@ from alenv.files import publish_folder, write_bytes, write_text
 if TYPE_CHECKING:
     from alenv import View
 
-FORMAT = 1
+FORMAT = 2  # since 2, strategies choose from the candidates
 WEIGHTS = "weights.pt"
 POLICIES: dict[str, type[BasePolicy]] = {"A2C": ActorCriticPolicy, "DQN": DQNPolicy, "PPO": ActorCriticPolicy}
 ACTIVATIONS = ("ELU", "GELU", "Identity", "LeakyReLU", "ReLU", "SiLU", "Sigmoid", "Tanh")
@@ -53,7 +53,7 @@ class LearnedPolicy(Agent):
 
     def __init__(self, policy: BasePolicy, strategies: tuple[str, ...], deterministic: bool = True) -> None:
         self._policy = policy
-        self._agents = [made(name) for name in strategies]
+        self._agents = [made_inside(name) for name in strategies]
         self.needs = ("validation", *needs_of(self._agents))
         self._deterministic = deterministic
         self._chosen: Agent | None = None  # the one that made the latest query

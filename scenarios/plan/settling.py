@@ -72,6 +72,10 @@ def _facts(arm: Arm) -> _Facts:
     env = make_environment(arm, None)
     made = core(env)
     env.close()
+    if not made.options.test:
+        raise InvalidProtocol(
+            "test=False was given, and a comparison shows test accuracy; leave that setting out."
+        )
     return _Facts(len(made.rows), made.protocol.validation, made.dataset_checksum, made.offers, made.recipe)
 
 

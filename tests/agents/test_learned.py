@@ -163,7 +163,7 @@ def spoiled(**changes):
         (lambda path: (path / "config.json").write_text("{"), CorruptRun),
         (lambda path: (path / "config.json").write_text("{}"), CorruptRun),
         (lambda path: (path / "weights.pt").write_bytes(b"PK"), CorruptRun),
-        (spoiled(format=2), CorruptRun),
+        (spoiled(format=1), CorruptRun),
         (spoiled(algorithm="os"), CorruptRun),
         (spoiled(observation_size=3), CorruptRun),
         (spoiled(strategies=["random"]), CorruptRun),

@@ -7,6 +7,7 @@ import warnings
 import gymnasium as gym
 import numpy as np
 import pytest
+import torch
 from gymnasium.utils.env_checker import check_env
 from gymnasium.vector import AsyncVectorEnv, SyncVectorEnv
 from stable_baselines3.common.env_checker import check_env as check_env_sb3
@@ -49,7 +50,7 @@ def test_observations_are_the_views_stats_and_the_query_is_the_strategy_s():
         assert env.observation_space.contains(observation)
         np.testing.assert_array_equal(observation, view.observation("stats"))
         stream = torch_stream(env.unwrapped.key, Purpose.AGENT, view.cycle)
-        expected = agents.make(name).query(view, stream)
+        expected = agents.make(name, pool="candidates").query(view, stream)
         observation, _, terminated, _, info = env.step(choice)
         np.testing.assert_array_equal(info["query"], expected)
     assert terminated
@@ -73,6 +74,36 @@ def test_a_choice_out_of_range_changes_nothing(action):
     assert env.unwrapped.view.cycle == 0
 
 
+@pytest.mark.parametrize("one", [np.int64(1), np.array(1), torch.tensor(1)])
+def test_every_kind_of_whole_number_is_a_choice(one):
+    env = make()
+    env.reset(seed=0)
+    expected = make()
+    expected.reset(seed=0)
+    assert env.step(one)[4]["query"].tolist() == expected.step(1)[4]["query"].tolist()
+
+
+def test_strategies_inside_use_the_environments_threads_and_candidates(monkeypatch):
+    seen = []
+
+    def pick(self, view, indices, count, generator):
+        seen.append((torch.get_num_threads(), len(indices)))
+        return indices[:count]
+
+    monkeypatch.setattr(type(agents.make("coreset")), "pick", pick)
+    before = torch.get_num_threads()
+    torch.set_num_threads(before + 2)
+    try:
+        for name in ("coreset", "coreset:pool=all"):
+            env = make([name])
+            env.reset(seed=0)
+            env.step(0)
+        assert torch.get_num_threads() == before + 2
+    finally:
+        torch.set_num_threads(before)
+    assert seen == [(1, 100), (1, 1087)]
+
+
 @pytest.mark.parametrize("choice", [0, 1])
 def test_the_end_of_the_budget_is_said_before_the_pool_is_asked(choice):
     env = make(initial_size=1087, query_size=10, budget=10)
@@ -83,8 +114,9 @@ def test_the_end_of_the_budget_is_said_before_the_pool_is_asked(choice):
 
 
 def test_what_cannot_be_chosen_from():
-    with pytest.raises(UnknownName, match="at least one"):
-        make([])
+    for names in ([], "margin", None, 3):
+        with pytest.raises(UnknownName, match="at least one"):
+            make(names)
     with pytest.raises(UnknownName, match="did you mean 'margin'"):
         make(["margn"])
     with pytest.raises(UnknownName, match="no agent 'policy'"):

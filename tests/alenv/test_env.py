@@ -22,6 +22,7 @@ from stable_baselines3.common.env_checker import check_env as sb3_check_env
 
 import alenv
 from alenv import errors, pool, queries
+from alenv.episode import Episode
 
 QUICK: dict[str, Any] = {"epochs": 1, "width": 8, "initial_size": 10, "query_size": 5, "budget": 15}
 RIDGE: dict[str, Any] = {"initial_size": 10, "query_size": 5, "budget": 15}
@@ -211,6 +212,9 @@ BAD_QUERIES = [
     (torch.zeros(5, dtype=torch.bfloat16), "no array"),
     (np.array([0, 1, 2, 3, -1]), "-1"),
     (np.array([0, 1, 2, 3, 10**6]), "1000000 .* 0 to 1096"),
+    (np.array([0, 1, 2, 3, 1097]), "1097 .* 0 to 1096"),
+    (torch.zeros(5, requires_grad=True), "dtype"),
+    (torch.zeros(5, dtype=torch.complex64), "dtype"),
 ]
 
 
@@ -239,6 +243,15 @@ def test_labeled_and_repeated_indices_are_refused_on_request() -> None:
     _, _, _, _, info = env.step(free)
     np.testing.assert_array_equal(info["query"], given)
     assert info["replaced"] == 0
+
+
+def test_replacements_are_drawn_anew_in_every_cycle() -> None:
+    bought = np.arange(5)
+    drawn = [
+        queries.legalize(bought.copy(), Episode(7, bought, bought, 5, (1,) * (cycle + 1)), 500, False)[0]
+        for cycle in (0, 1, 2)
+    ]
+    assert len({tuple(each) for each in drawn}) == 3
 
 
 def test_the_callers_array_is_not_changed_by_replacement() -> None:
@@ -306,6 +319,45 @@ def test_accuracy_is_measured_on_the_test_set() -> None:
     assert env.test_correct == round(info["test_accuracy"] * 500)  # type: ignore[attr-defined]
     assert over
     assert not truncated
+
+
+def test_the_test_set_may_be_left_out() -> None:
+    """Rewards, queries and observations stay; what is not measured is absent."""
+    settings = {"validation": 100, "reward": "auc_gain", "allow_peek": True, "render_mode": "rgb_array"}
+    whole, without = make("ALDigitsRidge-v0", **settings), make("ALDigitsRidge-v0", test=False, **settings)
+    one, other = play(whole, 4), play(without, 4)
+    for mine, theirs in zip(one, other, strict=True):
+        assert "test_accuracy" in mine[-1]
+        assert "test_accuracy" not in theirs[-1]
+        assert_equal(theirs[:-1], mine[:-1])
+        assert_equal(theirs[-1], {k: v for k, v in mine[-1].items() if k != "test_accuracy"})
+    assert without.render().shape == (600, 1000, 3)  # type: ignore[union-attr]
+    with pytest.raises(errors.MissingHead, match="test=False"):
+        _ = without.unwrapped.test_correct  # type: ignore[attr-defined]
+    without.reset(seed=4)
+    without.step(one[1][4]["query"])
+    state = without.unwrapped.get_state()  # type: ignore[attr-defined]
+    again = make("ALDigitsRidge-v0", test=False, **settings)
+    again.reset(options={"state": state})
+    assert_equal(again.step(one[2][4]["query"])[:4], one[2][:4])
+    assert_equal(again.unwrapped.peek([one[3][4]["query"]]), [one[3][1]])  # type: ignore[attr-defined]
+    with pytest.raises(errors.InvalidState, match="0 test accuracies"):
+        make("ALDigitsRidge-v0", **settings).reset(options={"state": state})
+    with pytest.raises(errors.InvalidRecipe, match="add validation=500"):
+        make("ALDigits-v0", test=False)
+
+
+def test_a_peek_trains_the_cycle_that_the_step_would(monkeypatch: pytest.MonkeyPatch) -> None:
+    env = make("ALDigitsRidge-v0", allow_peek=True, validation=100).unwrapped
+    env.reset(seed=0)
+    cycles: list[int] = []
+    fit = env._learner.fit  # type: ignore[attr-defined]
+    monkeypatch.setattr(env._learner, "fit", lambda *args: (cycles.append(args[3]), fit(*args)))  # type: ignore[attr-defined]
+    for cycle in (1, 2):
+        query = env.view.unlabeled[:5]  # type: ignore[attr-defined]
+        env.peek([query])  # type: ignore[attr-defined]
+        env.step(query)
+        assert cycles[-2:] == [cycle, cycle]
 
 
 # ---- legal corners ----
@@ -697,6 +749,29 @@ def test_a_state_shares_no_memory_with_the_environment() -> None:
 
 
 @pytest.mark.parametrize("name", ["ALDigits-v0", "ALDigitsRidge-v0"])
+def test_what_is_written_into_a_state_changes_no_environment(name: str) -> None:
+    env = make(name).unwrapped
+    env.reset(seed=0)
+    env.step(env.view.unlabeled[:5])  # type: ignore[attr-defined]
+
+    def spoil(values: Any) -> None:
+        for value in values.values() if isinstance(values, dict) else ():
+            if isinstance(value, torch.Tensor) and value.numel():
+                value.fill_(7)
+            spoil(value)
+
+    untouched = env.get_state()  # type: ignore[attr-defined]
+    spoil(env.get_state())  # type: ignore[attr-defined]
+    assert_equal(env.get_state(), untouched)  # type: ignore[attr-defined]
+    other = make(name).unwrapped
+    given = env.get_state()  # type: ignore[attr-defined]
+    other.reset(options={"state": given})
+    spoil(given)
+    assert_equal(other.get_state(), untouched)  # type: ignore[attr-defined]
+    assert torch.equal(other.view.previous.logits([3]), env.view.previous.logits([3]))  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("name", ["ALDigits-v0", "ALDigitsRidge-v0"])
 @pytest.mark.parametrize("reward", ["accuracy", "auc_gain"])
 def test_peek_is_what_step_would_give_and_changes_nothing(name: str, reward: str) -> None:
     env = make(name, allow_peek=True, validation=200, reward=reward).unwrapped
@@ -835,13 +910,26 @@ def test_render_shows_the_cycle() -> None:
 @pytest.mark.parametrize("count", [3, 40])
 def test_a_class_name_is_text_and_no_formula(count: int) -> None:
     from alenv import render
-    from alenv.episode import Episode
 
     episode = Episode(1, np.arange(5), np.array([0, 1, 0, 1, 2]), 5, (10,))
     names = ("a$_$", *map(str, range(1, count)))
     images = np.zeros((5, 8, 8, 1), np.uint8)
-    drawn = render.draw(episode, title="t", test_size=20, query_size=5, images=images, class_names=names)
+    drawn = render.draw(
+        episode, title="t", accuracies=("test", [0.5]), query_size=5, images=images, class_names=names
+    )
     assert drawn.shape == (600, 1000, 3)
+
+
+def test_numbers_of_numpy_and_paths_leave_a_spec_of_json(image_folder: Path) -> None:
+    env = make(
+        query_size=np.int64(5), lr=np.float32(0.5), milestones=np.array([0.5]), nesterov=np.bool_(False)
+    )
+    text = env.spec.to_json()  # type: ignore[union-attr]
+    again = gym.make(gym.envs.registration.EnvSpec.from_json(text))
+    assert again.unwrapped.recipe == env.unwrapped.recipe  # type: ignore[attr-defined]
+    folder = {"root": image_folder, "image_size": np.int16(12), "backbone": "convnet", "width": 4}
+    env = gym.make("ALImageFolder-v0", **folder, **{k: v for k, v in QUICK.items() if k != "width"})
+    gym.make(gym.envs.registration.EnvSpec.from_json(env.spec.to_json()))  # type: ignore[union-attr]
 
 
 def test_specs_are_json_and_make_the_same_environment() -> None:

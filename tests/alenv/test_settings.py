@@ -88,6 +88,9 @@ def test_an_imbalanced_pool_by_counting() -> None:
     assert sizes[0] / sizes[9] == pytest.approx(10, rel=0.03)
     assert (np.diff(sizes) < 0).all()
     assert len(set(rows.tolist())) == len(rows)
+    assert (np.diff(rows) > 0).all()  # class by class, the index would give the class away
+    halves = [np.bincount(LABELS[half], minlength=10) for half in np.array_split(rows, 2)]
+    assert np.abs(halves[0] - halves[1]).max() < 60
 
 
 def test_a_class_without_images_limits_no_other() -> None:
@@ -146,6 +149,20 @@ def test_a_query_space_samples_distinct_indices() -> None:
     mask = np.zeros(20, bool)
     mask[[3, 5, 7]] = True
     assert sorted(Query(20, 3).sample(mask)) == [3, 5, 7]
+    assert sorted(Query(20, 3).sample(mask.astype(np.int8))) == [3, 5, 7]
+    masks = [
+        (np.ones(3, np.int8),) * 3,
+        np.ones(21, bool),
+        mask.astype(float),
+        np.zeros(20, bool),
+        "x",
+        [[1], [2, 3]],
+    ]
+    for wrong in masks:
+        with pytest.raises(errors.InvalidQuery, match="mask"):
+            Query(20, 3).sample(wrong)
+    with pytest.raises(errors.InvalidQuery, match="leave it out"):
+        Query(20, 3).sample(probability=np.ones(20) / 20)
     assert Query(20, 3).contains(np.array([1, 1, 19]))
     for outside in (np.array([1, 2, 20]), np.array([-1, 2, 3]), np.array([1, 2]), np.array([0.5, 1, 2])):
         assert not Query(20, 3).contains(outside)

@@ -241,6 +241,51 @@ def test_every_crop_and_flip_is_a_shift_of_the_padded_image() -> None:
     assert max(seen.values()) < 140  # 80 expected each
 
 
+def test_half_of_the_images_are_flipped() -> None:
+    image = torch.arange(8, dtype=torch.uint8).reshape(1, 1, 8, 1).expand(20_000, -1, -1, -1)
+    drawn = Augmentation(True, 0, False, 0)(
+        image, torch.zeros(1, dtype=torch.uint8), torch.Generator().manual_seed(3)
+    )
+    share = float((drawn[:, 0, 0, 0] == 7).float().mean())
+    assert abs(share - 0.5) < 0.02  # more than five standard deviations
+
+
+def test_every_cycle_has_an_order_and_an_augmentation_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keyed by cycle 0 alone, every warm cycle would see the same crops in the same order."""
+    seen: list[Any] = []
+
+    def spy(self: Any, labeled: Tensor, unlabeled: Tensor, generator: torch.Generator) -> Any:
+        found = plain_batches(self, labeled, unlabeled, generator)
+        seen.append(torch.cat([some for some, _ in found]).tolist())
+        return found
+
+    def crops(self: Any, images: Tensor, fill: Tensor, generator: torch.Generator) -> Tensor:
+        drawn.append(generator.get_state().tolist())
+        return plain_call(self, images, fill, generator)
+
+    plain_batches, plain_call, drawn = Objective.batches, Augmentation.__call__, list[Any]()
+    monkeypatch.setattr(Objective, "batches", spy)
+    monkeypatch.setattr(Augmentation, "__call__", crops)
+    made, answers = learner(epochs=1, batch_size=16), labels(16)
+    for cycle in (0, 1, 2):
+        made.fit(images(), np.arange(16), answers, cycle)
+    assert len({tuple(order) for order in seen}) == 3
+    assert len({tuple(state) for state in drawn}) == 3
+
+
+def test_a_warm_cycle_trains_in_train_mode() -> None:
+    """With BatchNorm in eval mode its statistics would stay as the first cycle left them."""
+    made, answers = learner(epochs=2, start="warm"), labels(16)
+    for cycle in (0, 1):
+        before = made.get_state()["classifier"]
+        made.fit(images(), np.arange(16), answers, cycle)
+        after = made.get_state()["classifier"]
+        moved = [name for name in after if "running_mean" in name]
+        assert moved
+        assert not any(torch.equal(before[name], after[name]) for name in moved)
+        assert not made.classifier.training
+
+
 def test_cutout_covers_a_square_with_the_mean_color() -> None:
     generator = torch.Generator().manual_seed(0)
     blank = torch.full((500, 8, 8, 2), 200, dtype=torch.uint8)
