@@ -9,7 +9,6 @@ from agents.base import Agent, Strategy
 from alenv import plugins
 from alenv.errors import UnknownName, unknown
 
-_HOMES = ("agents.strategies", "agents.policies")
 _AGENTS: dict[str, type[Agent]] = {}
 Kind = TypeVar("Kind", bound=type[Agent])
 
@@ -30,14 +29,9 @@ def register(agent: Kind) -> Kind:
 
 
 def _registered() -> dict[str, type[Agent]]:
-    for home in _HOMES:
-        plugins.walk(home)
+    plugins.walk("agents.strategies")
+    plugins.walk("agents.policies")
     return _AGENTS
-
-
-def names() -> tuple[str, ...]:
-    """Returns the names of all registered agents."""
-    return tuple(sorted(_registered()))
 
 
 def find(name: str) -> type[Agent]:

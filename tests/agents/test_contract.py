@@ -15,7 +15,7 @@ from scipy import stats
 
 import agents
 import alenv
-from agents import registry
+from agents import index, registry
 from alenv import needs, testbed
 
 EVERY = [
@@ -48,7 +48,15 @@ def test_the_registry_finds_every_file():
     for package in ("strategies", "policies"):
         for file in (Path(agents.__file__).parent / package).glob("*.py"):
             importlib.import_module(f"agents.{package}.{file.stem}")
-    assert set(agents.names()) == set(registry._AGENTS)
+    assert set(agents.names()) == {
+        n for n, a in registry._registered().items() if a.__module__.startswith("agents.")
+    }
+
+
+def test_the_index_says_what_the_agents_themselves_say():
+    """It reads their files without importing them."""
+    for name in agents.names():
+        assert index.describe(name) == agents.describe(name)
 
 
 def test_every_agent_s_class_can_be_imported(agent):
