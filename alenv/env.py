@@ -25,6 +25,7 @@ from alenv.errors import (
     unknown,
 )
 from alenv.presets import resolve
+from alenv.progress import progress
 from alenv.registration import environment_id
 from alenv.scores import Facts
 from alenv.settings import FOLDER_OPTIONS, Options
@@ -372,7 +373,8 @@ class ActiveLearningEnv(gym.Env[Any, Any]):
         self._view._costs.update(inference_seconds=0.0, inferred_images=0.0)
 
     def _correct(self, split: Split) -> int:
-        return int((self._learner.predict(split.images) == split.labels).sum())
+        with progress("evaluation", len(split.labels)):
+            return int((self._learner.predict(split.images) == split.labels).sum())
 
     def _reward(self, episode: Episode) -> float:
         if self._held_out is None:

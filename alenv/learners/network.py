@@ -21,6 +21,7 @@ from alenv.learners.optimization import learning_rate, make_optimizer
 from alenv.learners.registry import register
 from alenv.nets.classifier import global_average
 from alenv.pool import OUTLIER
+from alenv.progress import training
 from alenv.runtime import Runtime
 from alenv.seeding import Purpose, torch_stream
 from alenv.settings import Recipe
@@ -156,22 +157,26 @@ class NetworkLearner:
         augmenting = self._stream(Purpose.AUGMENTATION, cycle)
         classifier.dropout.generator = self._stream(Purpose.DROPOUT, cycle, self.runtime.device)
         self.objective.begin(classifier, networks, self._stream(Purpose.OBJECTIVE, cycle))
-        hits: list[Tensor] = []  # of the epoch, bool (n,) per step; only where the recipe stops by accuracy
+        hits: list[
+            Tensor
+        ] = []  # of the epoch, bool (n,) per step; of the last one, and where the recipe stops by accuracy of all
         step: Step
 
         def loss(batch: Batch, moment: Moment) -> Tensor:
             nonlocal step
             step = self._step(images, batch, known, augmenting, moment)
-            if recipe.stop_accuracy is not None:
+            if recipe.stop_accuracy is not None or moment.epoch == recipe.epochs - 1:
                 hits.append(step.labeled.logits.argmax(1) == known[step.labeled.indices])
             return self.objective.loss(step)
 
         def ended() -> bool:
-            if recipe.stop_accuracy is None or not hits:
+            if not hits:
                 return False
-            right = torch.cat(hits)
+            right, count = float(torch.cat(hits).sum()), sum(map(len, hits))
             hits.clear()
-            return float(right.sum()) >= recipe.stop_accuracy * len(right)
+            if (noted := training()) is not None:
+                noted.accuracy = right / count
+            return recipe.stop_accuracy is not None and right >= recipe.stop_accuracy * count
 
         fitting.fit(
             [classifier, networks],
@@ -182,6 +187,7 @@ class NetworkLearner:
             learning_rate=lambda moment: learning_rate(recipe, moment.epoch, moment.progress),
             after_step=lambda: self.objective.after_step(step),
             ended=ended,
+            title="training",
         )
         classifier.dropout.generator = None
         kept = self.objective.evaluated(classifier)
