@@ -76,6 +76,7 @@ class ActiveLearningEnv(gym.Env[Any, Any]):
         dataset_checksum: Checksum of the stored images and labels.
         dataset_source: Where they came from.
         test_size: Number of test images.
+        image_shape: (H, W, C) of every image.
 
     Source: "Best Practices in Pool-based Active Learning for Image Classification", sections 2 and 3.
     Version history: v0, the first.
@@ -113,6 +114,7 @@ class ActiveLearningEnv(gym.Env[Any, Any]):
         task = pool.task(loaded, resolved.protocol.outliers)
         self.class_names, self.dataset_checksum = task.class_names, loaded.checksum
         self.dataset_source, self.test_size = loaded.source, len(task.test_labels)
+        self.image_shape = loaded.image_shape
         self.rows, validation_rows = pool.build(task.labels, task.num_classes, resolved.protocol)
         self.paths = None if loaded.paths is None else tuple(loaded.paths[row] for row in self.rows)
         self.protocol = resolved.protocol.fitted(len(self.rows))

@@ -119,7 +119,7 @@ def _size(batch: Any) -> int:
     return len(batch) if isinstance(batch, Tensor) else 0
 
 
-def _note(steps: int, losses: Sequence[Tensor], optimizer: torch.optim.Optimizer) -> None:
+def _note(steps: int, losses: list[Tensor], optimizer: torch.optim.Optimizer) -> None:
     """Notes what a training came to, where somebody records that; ``losses`` are those of its last epoch."""
     found = training()
     if found is not None and losses:

@@ -120,9 +120,8 @@ def test_a_phase_costs_microseconds() -> None:
 
 
 def test_an_inner_phase_gives_way_to_the_outer_one(told: list[Status]) -> None:
-    with progress.progress("query", 0):
-        with progress.progress("inference", 2) as inner:
-            inner(1)
+    with progress.progress("query", 0), progress.progress("inference", 2) as inner:
+        inner(1)
     assert [(status.title, status.over) for status in told] == [
         ("query", False),
         ("inference", False),
@@ -135,7 +134,7 @@ def test_an_inner_phase_gives_way_to_the_outer_one(told: list[Status]) -> None:
 
 def test_a_bar_is_for_a_person_who_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     started: list[Progress] = []
-    monkeypatch.setattr(Progress, "start", lambda self: started.append(self))
+    monkeypatch.setattr(Progress, "start", started.append)
     for watched, seconds, count in ((True, 2.0, 0), (False, 10.0, 0), (True, 10.0, 1)):
         monkeypatch.setattr(progress, "watched", lambda watched=watched: watched)
         bar = progress.Bar()

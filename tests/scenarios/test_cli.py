@@ -186,19 +186,19 @@ def test_a_failed_reference_is_not_replaced(tmp_path: Path) -> None:
         ("curve.csv", ""),
     ],
 )
-@pytest.mark.parametrize("checkpoint", [True, False])
-def test_one_damaged_run_hides_no_other(tmp_path: Path, file: str, content: str, checkpoint: bool) -> None:
+@pytest.mark.parametrize("recorded", [True, False])
+def test_one_damaged_run_hides_no_other(tmp_path: Path, file: str, content: str, recorded: bool) -> None:
     base = ("compare", FAKE, "--agents", "random,margin", "--seeds", "2", "--out", str(tmp_path))
     assert run(*base)[0] == 0
     whole = (tmp_path / "curves.csv").read_text()
     folder = next(tmp_path.glob("margin-seed1-*"))
     curve = (folder / "curve.csv").read_text()
     (folder / file).write_text(content)
-    if not checkpoint:
-        (folder / "checkpoint.pt").unlink()
+    if not recorded:
+        (folder / "record.json").write_text("{}")
     code, text, err = run(*base)
     assert "random" in text
-    if file == "curve.csv" and checkpoint:
+    if file == "curve.csv" and recorded:
         assert code == 0
         assert (folder / "curve.csv").read_text() == curve
         assert (tmp_path / "curves.csv").read_text() == whole
@@ -245,7 +245,7 @@ def test_changed_files_are_a_changed_configuration(tmp_path: Path) -> None:
     np.save(file, np.random.default_rng(0).random((1797, 5), np.float32))
     assert run(*base, "--agents", "random")[0] == 0
     np.save(file, np.random.default_rng(1).random((1797, 5), np.float32))
-    assert "begun with embedding=" in error(*base, "--agents", "random")
+    assert "were begun before embedding file e.npy changed; choose" in error(*base, "--agents", "random")
     curves = []
     for place in (out, tmp_path / "fresh"):  # another agent may join, but not on the old first cycle
         base[base.index("--out") + 1] = str(place)
@@ -264,7 +264,7 @@ def test_another_policy_under_the_same_path_is_refused(tmp_path: Path) -> None:
         agents.save_policy(PPO("MlpPolicy", env, n_steps=4, batch_size=4, seed=seed), tmp_path / "mine")
         found, _, err = run(*base)
         assert found == code, err
-    assert "begun with policy/weights.pt=" in err
+    assert "were begun before the policy changed; choose another folder" in err
 
 
 def test_a_missing_head_is_said_before_anything_is_trained(tmp_path: Path) -> None:
