@@ -90,15 +90,11 @@ def seeds_of(text: str) -> tuple[int, ...]:
     return tuple(range(start, end))
 
 
-class _Folder(click.ParamType):
-    """A folder; an empty text, such as an unset variable of the shell leaves, would mean the current one."""
-
-    name = "path"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
-        if not str(value):
-            self.fail("it is empty; name a folder, or leave the option out", param, ctx)
-        return Path(value)
+def _folder(context: click.Context, option: click.Parameter, text: str | None) -> Path | None:
+    """Reads a folder; an empty text, such as an unset variable of the shell leaves, would mean the current one."""
+    if text == "":
+        raise click.BadParameter("it is empty; name a folder, or leave the option out")
+    return None if text is None else Path(text)
 
 
 def playing(command: Command) -> Command:
@@ -116,7 +112,9 @@ def playing(command: Command) -> Command:
         click.option(
             "--render", is_flag=True, help="Keep a picture of every cycle, for TensorBoard and as files."
         ),
-        click.option("--out", type=_Folder(), help="Folder of the runs.  [default: ./runs/NAME]"),
+        click.option(
+            "--out", metavar="PATH", callback=_folder, help="Folder of the runs.  [default: ./runs/NAME]"
+        ),
         click.option("--jobs", type=click.IntRange(1), default=1, show_default=True, help="Runs at a time."),
     ):
         command = option(command)

@@ -6,6 +6,7 @@ import io
 import math
 import time
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
@@ -15,6 +16,7 @@ from tensorboard.compat.proto.event_pb2 import Event, SessionLog
 from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.summary.writer.record_writer import RecordWriter
 
+from alenv.errors import StorageError
 from alenv.files import make_folder, write_bytes, writing
 from scenarios.play.record import Record
 from scenarios.play.run_folder import ADVICE
@@ -55,12 +57,13 @@ class Board:
         path = self._folder / f"events.out.tfevents.{began // 10**9:010d}.{began % 10**9:09d}"
         with writing(self._folder, ADVICE):
             self._writer = RecordWriter(path.open("xb"))
-        self._write(
-            [
-                Event(file_version="brain.Event:2"),
-                Event(step=0, session_log=SessionLog(status=SessionLog.START)),
-            ]
-        )
+        start = SessionLog(status=SessionLog.START)
+        try:
+            self._write([Event(file_version="brain.Event:2"), Event(step=0, session_log=start)])
+        except StorageError:
+            with suppress(OSError):
+                self._writer.close()
+            raise
 
     def __enter__(self) -> Board:
         return self

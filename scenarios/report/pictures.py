@@ -99,8 +99,9 @@ class Gains:
 
 
 def draw(curves: Sequence[Curves], against: Mapping[str, str], title: str) -> Figure:
-    """Draws mean learning curves beside paired differences, with 95 % bands, or every seed
-    where those are fewer than ``FEW_SEEDS``.
+    """Draws mean learning curves beside paired differences.
+
+    Both have 95 % bands, or a thin line per seed where those are fewer than ``FEW_SEEDS``.
 
     Args:
         curves: The arms, at least one.
@@ -131,7 +132,7 @@ def draw(curves: Sequence[Curves], against: Mapping[str, str], title: str) -> Fi
     figure.text(
         left, 0.975, heading, ha="left", va="top", fontsize=13, fontweight="bold", color=INK, parse_math=False
     )
-    figure.text(left, 0.915, _subtitle(curves), ha="left", va="top", fontsize=9.5, color=SOFT)
+    figure.text(left, 0.915, _subtitle(curves, compared), ha="left", va="top", fontsize=9.5, color=SOFT)
     return figure
 
 
@@ -170,12 +171,13 @@ def _text_width(figure: Figure, label: str) -> float:
     return width
 
 
-def _subtitle(curves: Sequence[Curves]) -> str:
+def _subtitle(curves: Sequence[Curves], compared: Sequence[Gains]) -> str:
     counts = sorted({len(arm.seeds) for arm in curves})
     seeds = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
     noun = "seed" if counts == [1] else "seeds"
-    few = "; thin lines: single seeds" if any(1 < count < FEW_SEEDS for count in counts) else ""
-    band = "; bands: 95 % confidence interval over seeds" if counts[-1] >= FEW_SEEDS else ""
+    drawn = {*counts, *(len(gains.points) for gains in compared)}
+    few = "; thin lines: single seeds" if any(1 < count < FEW_SEEDS for count in drawn) else ""
+    band = "; bands: 95 % confidence interval over seeds" if max(drawn) >= FEW_SEEDS else ""
     return f"mean of {seeds} {noun}{few}{band}"
 
 

@@ -14,6 +14,7 @@ from command import FAKE, error, run
 from stable_baselines3 import PPO
 
 import agents
+from alenv import ENVIRONMENTS
 from scenarios import cli
 from scenarios.bench import explicit
 from scenarios.bench.query import SMALL, is_exact
@@ -72,6 +73,21 @@ def test_scenarios() -> None:
     assert {"label": "ll4al", "against": "random", "sign": 1, "at": "end"}.items() <= listed[0]["checks"][
         -5
     ].items()
+
+
+@pytest.mark.parametrize("width", ["60", "36"])
+def test_a_narrow_terminal_cuts_no_name(width: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", width)
+    for command, names in (
+        (("envs",), ENVIRONMENTS),
+        (("agents",), agents.names()),
+        (("scenarios",), ["default_setting"]),
+        (("scenarios", "default_setting"), ["ALFashionMnist-v0", "entropy", "coreset", "module"]),
+    ):
+        text = run(*command)[1]
+        assert all(name in text for name in names)
+        assert "…" not in text
+        assert max(map(len, text.splitlines())) <= int(width)
 
 
 def test_data_list_and_verify() -> None:
@@ -323,6 +339,20 @@ def test_a_changed_setting_is_refused_by_name(tmp_path: Path) -> None:
     [
         (["comparee"], "did you mean 'compare'?"),
         (["compare", FAKE, "--agents", "randm"], "did you mean 'random'?"),
+        (["compare", "ALDigit-v0", "--agents", "random"], "did you mean 'ALDigits-v0'?"),
+        (
+            ["compare", "ALNope-v0", "--agents", "random"],
+            "There is no environment 'ALNope-v0'; did you mean 'AL",
+        ),
+        (["bench", "env", "alenv:ALDigitRidge-v0"], "did you mean 'ALDigitsRidge-v0'?"),
+        (["compare", FAKE, "--agents", "random", "--out", ""], "it is empty; name a folder"),
+        (["run", "default_setting", "--out="], "it is empty; name a folder"),
+        (
+            ["compare", "ALImageFolder-v0", "--agents", "random", "--set", "root="],
+            "says no value; write root=VALUE",
+        ),
+        (["compare", "ALImageFolder-v0", "--agents", "random", "--set", "root=2024"], "2024"),
+        (["compare", FAKE, "--agents", "random", "--set", "device=7"], "There is no device '7'"),
         (["compare", "ALDigit-v0", "--agents", "random"], "ALDigits"),
         (["compare", FAKE, "--agents", "random", "--set", "id=x"], "id="),
         (["compare", FAKE, "--agents", "random@id=3"], "id="),
