@@ -14,7 +14,7 @@ from typing import Any
 
 import filelock
 
-from alenv.errors import CorruptRun, RunConflict, StorageError
+from alenv.errors import AlenvError, CorruptRun, RunConflict
 from alenv.files import write_text, writing
 from scenarios.plan.arm import Arm
 from scenarios.plan.scenario import Check, Picture, Published
@@ -173,7 +173,7 @@ class ComparisonFolder:
 
         What cannot be removed stays.
         """
-        with suppress(StorageError, CorruptRun, OSError), self.held():
+        with suppress(AlenvError, OSError), self.held():
             playing.release()
             Path(playing.lock_file).unlink(missing_ok=True)
             if not self._is_played_into() and not self._needs_first_cycles():

@@ -97,6 +97,21 @@ def test_weights_are_kept_on_request(tmp_path: Path) -> None:
     assert len(list((tmp_path / "first_cycles").glob("*.pt"))) == 2
 
 
+def test_a_run_of_an_earlier_version_keeps_what_it_has(tmp_path: Path) -> None:
+    """It has its checkpoint and no record, and does not say whether weights were asked for."""
+    (one, _) = played(comparison(tmp_path, "random", keep_weights=True))
+    path, record = one.folder.path, one.folder.record()
+    (path / "record.json").unlink()
+    meta = json.loads((path / "meta.json").read_text())
+    del meta["weights_kept"]
+    (path / "meta.json").write_text(json.dumps(meta))
+    assert one.folder.record() == record
+    before = (path / "curve.csv").read_bytes()
+    (path / "curve.csv").unlink()
+    assert [event.kind for event in execute_quietly(one)] == ["cycle", "finished"]
+    assert (path / "curve.csv").read_bytes() == before
+
+
 def test_a_later_agent_trains_the_first_cycle_again_to_the_same_bytes(tmp_path: Path) -> None:
     played(comparison(tmp_path / "o", "random", "margin"))
     assert not (tmp_path / "o" / "first_cycles").exists()
