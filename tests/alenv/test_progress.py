@@ -134,7 +134,7 @@ def test_an_inner_phase_gives_way_to_the_outer_one(told: list[Status]) -> None:
 
 def test_a_bar_is_for_a_person_who_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     started: list[Progress] = []
-    monkeypatch.setattr(Progress, "start", started.append)
+    monkeypatch.setattr(Progress, "start", lambda bar: started.append(bar))  # noqa: PLW0108  (a list binds to nothing)
     for watched, seconds, count in ((True, 2.0, 0), (False, 10.0, 0), (True, 10.0, 1)):
         monkeypatch.setattr(progress, "watched", lambda watched=watched: watched)
         bar = progress.Bar()
