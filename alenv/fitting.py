@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from alenv import nets
+from alenv.captured import take_step
 from alenv.errors import InvalidRecipe
 from alenv.progress import EPOCHS, progress, training
 from alenv.runtime import Runtime
@@ -59,6 +60,7 @@ def fit(
     *,
     epochs: int,
     optimizer: torch.optim.Optimizer,
+    step: Callable[[Batch, Moment], object] | None = None,
     learning_rate: Callable[[Moment], float] | None = None,
     after_step: Callable[[], None] | None = None,
     ended: Callable[[], bool] | None = None,
@@ -73,6 +75,7 @@ def fit(
         batches: Maps the zero-based epoch to its batches.
         epochs: Passes over the batches.
         optimizer: Holds the parameters that each step changes.
+        step: Takes the whole step in place of a plain one with ``loss``; may return its loss, for what is recorded.
         learning_rate: The rate of each step; None leaves the optimizer's.
         after_step: Runs after the optimizer's step, for instance for a second optimizer or an average.
         ended: Asked after each epoch; True ends the training early.
@@ -94,15 +97,14 @@ def fit(
             for position, batch in enumerate(each):
                 moment = Moment(epoch, (epoch + position / len(each)) / epochs)
                 if learning_rate is not None:
-                    for group in optimizer.param_groups:
-                        group["lr"] = learning_rate(moment)
-                value = loss(batch, moment)
-                optimizer.zero_grad()
-                value.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
-                optimizer.step()
+                    _set_rate(optimizer, learning_rate(moment))
+                if step is not None:
+                    value = step(batch, moment)
+                else:
+                    take_step(optimizer, value := loss(batch, moment))
                 if after_step is not None:
                     after_step()
-                losses.append(value.detach())
+                losses += [value.detach()] if isinstance(value, Tensor) else []
                 advance(1 / len(each), _size(batch))
             steps += len(each)
             if ended is not None and ended():
@@ -122,10 +124,18 @@ def _size(batch: Any) -> int:
 def _note(steps: int, losses: list[Tensor], optimizer: torch.optim.Optimizer) -> None:
     """Notes what a training came to, where somebody records that; ``losses`` are those of its last epoch."""
     found = training()
-    if found is not None and losses:
+    if found is not None and steps:
         found.steps += steps
-        found.loss = float(torch.stack(losses).mean())
+        found.loss = float(torch.stack(losses).mean()) if losses else None
         found.learning_rate = float(optimizer.param_groups[0]["lr"])
+
+
+def _set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    for group in optimizer.param_groups:
+        if isinstance(group["lr"], Tensor):
+            group["lr"].fill_(rate)  # a recorded step reads it there
+        else:
+            group["lr"] = rate
 
 
 def minibatches(indices: Tensor, size: int, generator: torch.Generator) -> list[Tensor]:

@@ -12,8 +12,10 @@ from pathlib import Path
 
 import joblib
 import torch
+from torch import Tensor
 
 from alenv.errors import UnknownName
+from alenv.nets.classifier import Classifier, Outputs
 
 CPU_FACTS = Path("/proc/cpuinfo")
 
@@ -69,6 +71,16 @@ class Runtime:
             if threads != before:
                 torch.set_num_threads(before)
 
+    @property
+    def records(self) -> bool:
+        """Whether training steps are recorded and replayed (CUDA graphs); ``ALENV_CUDA_GRAPHS=0`` switches it off."""
+        return self.device.startswith("cuda") and os.environ.get("ALENV_CUDA_GRAPHS", "1") != "0"
+
+    def outputs(self, classifier: Classifier, pictures: Tensor) -> Outputs:
+        """Classifies normalized images, float32 (n, C, H, W), in this precision."""
+        with self.autocast():
+            return classifier.outputs(pictures)
+
     def autocast(self) -> AbstractContextManager[object]:
         """Returns the mixed-precision context of this runtime."""
         if self.precision == "fp32":
@@ -92,11 +104,14 @@ def _deterministic() -> Iterator[None]:
     flags = torch.backends.cudnn
     before = (flags.benchmark, flags.deterministic)
     mode = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    filled = torch.utils.deterministic.fill_uninitialized_memory  # type: ignore[attr-defined]  # a property
     flags.benchmark, flags.deterministic = False, True
     torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # it costs time
     try:
         yield
     finally:
+        torch.utils.deterministic.fill_uninitialized_memory = filled  # type: ignore[attr-defined]  # a property
         flags.benchmark, flags.deterministic = before
         torch.use_deterministic_algorithms(mode[0], warn_only=mode[1])
 

@@ -7,21 +7,17 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from alenv import fitting, nets
+from alenv import nets
 from alenv.errors import InvalidRecipe
-from alenv.fitting import Moment
 from alenv.learners import objectives
-from alenv.learners.augmentation import Augmentation
-from alenv.learners.images import ImageSet, in_batches, shrink
-from alenv.learners.objectives import Batch, Objective, Part, Step
-from alenv.learners.optimization import learning_rate, make_optimizer
+from alenv.learners.cycle import TrainingCycle
+from alenv.learners.images import ImageSet, in_batches
+from alenv.learners.objectives import Objective
 from alenv.learners.registry import register
 from alenv.nets.classifier import global_average
 from alenv.pool import OUTLIER
-from alenv.progress import training
 from alenv.runtime import Runtime
 from alenv.seeding import Purpose, torch_stream
 from alenv.settings import Recipe
@@ -69,7 +65,6 @@ class NetworkLearner:
         self._num_classes = num_classes
         self.objective: Objective = objectives.make(recipe)
         self.provides = self.objective.provides
-        self._augmentation = Augmentation.of(recipe)
         self._member = member
         self._key = 0
         self.classifier = self._build(torch.Generator().manual_seed(0))
@@ -152,97 +147,24 @@ class NetworkLearner:
         self._train(images, torch.from_numpy(teaching).to(device), unlabeled, known.to(device), cycle)
 
     def _train(self, images: ImageSet, labeled: Tensor, unlabeled: Tensor, known: Tensor, cycle: int) -> None:
-        recipe, classifier, networks = self.recipe, self.classifier, self.networks
-        order = self._stream(Purpose.BATCHES, cycle)
-        augmenting = self._stream(Purpose.AUGMENTATION, cycle)
+        classifier = self.classifier
         classifier.dropout.generator = self._stream(Purpose.DROPOUT, cycle, self.runtime.device)
-        self.objective.begin(classifier, networks, self._stream(Purpose.OBJECTIVE, cycle))
-        hits: list[
-            Tensor
-        ] = []  # of the epoch, bool (n,) per step; of the last one, and where the recipe stops by accuracy of all
-        step: Step
-
-        def loss(batch: Batch, moment: Moment) -> Tensor:
-            nonlocal step
-            step = self._step(images, batch, known, augmenting, moment)
-            if recipe.stop_accuracy is not None or moment.epoch == recipe.epochs - 1:
-                hits.append(step.labeled.logits.argmax(1) == known[step.labeled.indices])
-            return self.objective.loss(step)
-
-        def ended() -> bool:
-            if not hits:
-                return False
-            right, count = float(torch.cat(hits).sum()), sum(map(len, hits))
-            hits.clear()
-            if (noted := training()) is not None:
-                noted.accuracy = right / count
-            return recipe.stop_accuracy is not None and right >= recipe.stop_accuracy * count
-
-        fitting.fit(
-            [classifier, networks],
-            loss,
-            lambda epoch: self.objective.batches(labeled, unlabeled, order),
-            epochs=recipe.epochs,
-            optimizer=make_optimizer(recipe, self._trained()),
-            learning_rate=lambda moment: learning_rate(recipe, moment.epoch, moment.progress),
-            after_step=lambda: self.objective.after_step(step),
-            ended=ended,
-            title="training",
-        )
+        self.objective.begin(classifier, self.networks, self._stream(Purpose.OBJECTIVE, cycle))
+        TrainingCycle(
+            self.recipe,
+            self.runtime,
+            self.objective,
+            classifier,
+            self.networks,
+            images,
+            known,
+            order=self._stream(Purpose.BATCHES, cycle),
+            augmenting=self._stream(Purpose.AUGMENTATION, cycle),
+        ).run(labeled, unlabeled)
         classifier.dropout.generator = None
         kept = self.objective.evaluated(classifier)
         if kept is not classifier:
             classifier.load_state_dict(kept.state_dict())
-
-    def _trained(self) -> list[nn.Parameter]:
-        """Returns what the recipe's optimizer trains: the classifier, and those networks that it is not kept from."""
-        parameters = list(self.classifier.parameters())
-        for name, network in self.networks.items():
-            if name not in self.objective.self_trained:
-                parameters += network.parameters()
-        return parameters
-
-    def _step(
-        self, images: ImageSet, batch: Batch, known: Tensor, augmenting: torch.Generator, moment: Moment
-    ) -> Step:
-        """Augments and classifies the images of one step."""
-
-        def augment(raw: Tensor, augmentation: Augmentation | None) -> Tensor:
-            full = images.augmented(raw, augmentation or self._augmentation, augmenting)
-            early = moment.progress < self.recipe.low_resolution
-            return shrink(full, self.recipe.low_resolution_scale) if early else full
-
-        def part(indices: Tensor, labels: Tensor | None) -> Part:
-            raw = images.raw(indices)
-            pictures = augment(raw, None)
-            outputs = self._forward(self.classifier, pictures)
-            return Part(
-                indices, raw, pictures, outputs.features, outputs.feature_maps, outputs.logits, labels
-            )
-
-        some, others = batch
-        labels = known[some]
-        labeled = part(some, labels)
-        unlabeled = None if others is None or len(others) == 0 else part(others, None)
-        losses = F.cross_entropy(
-            labeled.logits, labels, reduction="none", label_smoothing=self.recipe.label_smoothing
-        )
-        return Step(
-            progress=moment.progress,
-            epoch=moment.epoch,
-            labeled=labeled,
-            unlabeled=unlabeled,
-            losses=losses,
-            classifier=self.classifier,
-            networks=self.networks,
-            _augment=augment,
-            _forward=self._forward,
-        )
-
-    def _forward(self, classifier: nets.Classifier, pictures: Tensor) -> nets.Outputs:
-        """Classifies float32 (n, C, H, W) in the recipe's precision."""
-        with self.runtime.autocast():
-            return classifier.outputs(pictures)
 
     # ---- scoring --------------------------------------------------------------------------------------------
 
@@ -263,7 +185,7 @@ class NetworkLearner:
         self.networks.eval()
 
         def score(batch: Tensor) -> dict[str, Tensor]:
-            outputs = self._forward(self.classifier, images.normalize(images.raw(batch)))
+            outputs = self.runtime.outputs(self.classifier, images.normalize(images.raw(batch)))
             result = {"logits": outputs.logits, "features": outputs.features.float()}
             result |= self.objective.scores(self.networks, outputs.features, outputs.feature_maps)
             if maps:
@@ -294,7 +216,9 @@ class NetworkLearner:
             return masks.new_zeros(count, 0, self._num_classes)
 
         def score(batch: Tensor) -> dict[str, Tensor]:
-            features = self._forward(self.classifier, images.normalize(images.raw(batch))).features.float()
+            features = self.runtime.outputs(
+                self.classifier, images.normalize(images.raw(batch))
+            ).features.float()
             each = [self.classifier.head(features * mask).softmax(1) for mask in masks]
             return {"members": torch.stack(each, dim=1)}
 

@@ -27,8 +27,16 @@ def make_optimizer(recipe: Recipe, parameters: Iterable[nn.Parameter]) -> torch.
         groups = [{"params": decayed}, {"params": spared, "weight_decay": 0.0}]
     lr, decay = recipe.lr, recipe.weight_decay
     if recipe.optimizer == "sgd":
+        cuda = trained[0].is_cuda
+        for group in groups:  # a rate on the device can change between replays of a recorded step
+            group["lr"] = torch.tensor(lr, device=trained[0].device) if cuda else lr
         return torch.optim.SGD(
-            groups, lr, momentum=recipe.momentum, nesterov=recipe.nesterov, weight_decay=decay
+            groups,
+            lr,
+            momentum=recipe.momentum,
+            nesterov=recipe.nesterov,
+            weight_decay=decay,
+            fused=True if cuda else None,
         )
     if recipe.optimizer == "rmsprop":
         return torch.optim.RMSprop(groups, lr, momentum=recipe.momentum, weight_decay=decay)

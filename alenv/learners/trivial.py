@@ -172,16 +172,19 @@ def _auto_contrast(images: Tensor, _: Tensor) -> Tensor:
 def _equalize(images: Tensor, _: Tensor) -> Tensor:
     """Makes all levels of each channel about equally frequent."""
     n, height, width, channels = images.shape
-    values = images.permute(0, 3, 1, 2).reshape(n * channels, height * width).long()
-    levels = torch.arange(256, device=images.device)[:, None]
-    counts = (values[:, None] == levels).sum(2)  # (n C, 256); counted so, it is the same on every device
-    highest = counts.gather(1, values.amax(1, keepdim=True))
-    step = torch.div(counts.sum(1, keepdim=True) - highest, 255, rounding_mode="floor")
-    below = counts.cumsum(1) - counts
+    values = images.permute(0, 3, 1, 2).reshape(n * channels, height * width).contiguous()
+    levels = torch.arange(256, device=images.device, dtype=torch.uint8)
+    ordered = values.sort(1).values  # counting by order is the same on every device
+    most = torch.searchsorted(ordered, levels.expand(len(values), -1).contiguous(), right=True)  # (n C, 256)
+    below = torch.nn.functional.pad(most[:, :-1], (1, 0))
+    highest = values.shape[1] - below.gather(1, ordered[:, -1:].long())
+    step = torch.div(values.shape[1] - highest, 255, rounding_mode="floor")
     half = torch.div(step, 2, rounding_mode="floor")
     table = torch.div(below + half, step.clamp(min=1), rounding_mode="floor").clamp(max=255)
-    table = torch.where(step == 0, levels.T, table)
-    return table.gather(1, values).to(torch.uint8).reshape(n, channels, height, width).permute(0, 2, 3, 1)
+    table = torch.where(step == 0, levels, table)
+    return (
+        table.gather(1, values.long()).to(torch.uint8).reshape(n, channels, height, width).permute(0, 2, 3, 1)
+    )
 
 
 _CHANGES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {

@@ -23,7 +23,8 @@ from alenv.settings import Recipe
 
 MEAN, STD = (0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)
 CLASSES, SIDE = 10, 32
-BATCHES, REFERENCE_BATCHES = 8, 3  # per round; the reference takes several times as long for each
+# Batches per round, on a CPU and on a GPU; the reference takes several times as long for each.
+BATCHES, REFERENCE_BATCHES = {False: 8, True: 160}, {False: 3, True: 16}
 
 
 def measure(
@@ -51,8 +52,9 @@ def measure(
         UnknownName: There is no such backbone or device.
     """
     where = runtime.resolve(device, "auto", threads)
-    recipe = Recipe(backbone=backbone, batch_size=batch_size, epochs=1)
-    pixels = np.random.default_rng(0).integers(0, 256, (BATCHES * batch_size, SIDE, SIDE, 3), dtype=np.uint8)
+    gpu = where.device.startswith("cuda")
+    recipe = Recipe(backbone=backbone, batch_size=batch_size, epochs=BATCHES[gpu] // 8)
+    pixels = np.random.default_rng(0).integers(0, 256, (8 * batch_size, SIDE, SIDE, 3), dtype=np.uint8)
     labels = np.random.default_rng(1).integers(0, CLASSES, len(pixels))
     loops = {
         "own": _own_loop(recipe, where, pixels, labels),
@@ -102,7 +104,7 @@ def _wait(device: str) -> None:
 
 
 def _own_loop(recipe: Recipe, where: Runtime, pixels: np.ndarray, labels: np.ndarray) -> Callable[[], int]:
-    """One epoch of the environment's own learner."""
+    """One cycle of the environment's own learner."""
     images = ImageSet(torch.from_numpy(pixels).to(where.device), np.arange(len(pixels)), MEAN, STD)
     learner = NetworkLearner(recipe, images.shape, CLASSES, where)
     learner.begin(0)
@@ -110,7 +112,7 @@ def _own_loop(recipe: Recipe, where: Runtime, pixels: np.ndarray, labels: np.nda
 
     def turn() -> int:
         learner.fit(images, everything, labels, 0)
-        return len(pixels)
+        return recipe.epochs * len(pixels)
 
     return turn
 
@@ -136,14 +138,16 @@ def _ceiling(recipe: Recipe, where: Runtime, pixels: np.ndarray, labels: np.ndar
     batch = images.normalize(images.raw(torch.arange(size, device=where.device)))
     targets = torch.from_numpy(labels[:size]).to(where.device)
 
+    batches = 8 * recipe.epochs
+
     def turn() -> int:
-        for _ in range(BATCHES):
+        for _ in range(batches):
             with where.autocast():
                 logits = network(batch)
             optimizer.zero_grad()
             F.cross_entropy(logits, targets).backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
             optimizer.step()
-        return BATCHES * size
+        return batches * size
 
     return turn
 
@@ -176,7 +180,7 @@ def _reference_loop(
     network = _build(recipe).to(where.device)
     network.train()
     optimizer = torch.optim.SGD(network.parameters(), lr=0.1, momentum=0.9, weight_decay=5e-4)
-    count = REFERENCE_BATCHES * recipe.batch_size
+    count = min(REFERENCE_BATCHES[where.device.startswith("cuda")] * recipe.batch_size, len(pixels))
     sampler = SubsetRandomSampler(range(count), generator=torch.Generator().manual_seed(0))
     loader = DataLoader(_Pictures(pixels, labels), batch_size=recipe.batch_size, sampler=sampler)
 

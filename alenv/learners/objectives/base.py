@@ -6,7 +6,7 @@ of an epoch, and for the loss of a step; it knows no objective by name.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -134,6 +134,15 @@ class Objective:
     def loss(self, step: Step) -> Tensor:
         """Returns the scalar loss of one step."""
         return step.losses.mean()
+
+    def phase(self, epoch: int) -> Hashable | None:
+        """Names the kind of loss that an epoch has, or None.
+
+        On a GPU, steps of one phase are recorded once and replayed. That is right only where ``loss`` does the same
+        with every step's tensors and nothing else, and ``after_step`` does nothing; objectives that keep to this say
+        so by a name of their own. None runs every step plainly.
+        """
+        return "plain" if type(self) is Objective else None
 
     def after_step(self, step: Step) -> None:
         """Runs after the optimizer's step: optimizers and averages of the objective's own."""

@@ -79,12 +79,15 @@ class LossPrediction(Objective):
         """Builds the module on the classifier's taps."""
         return {"loss_module": LossModule(classifier.tap_channels, self.settings["joint_width"])}
 
+    def phase(self, epoch: int) -> str:
+        """Says whether the module's gradient reaches the classifier: ``"joint"`` or ``"apart"``."""
+        last = round(self.settings["joint_cut"] * self.recipe.epochs, 6)  # 0.29 * 100 is a little below 29
+        return "joint" if 0 < last >= epoch else "apart"
+
     def loss(self, step: Step) -> Tensor:
         """Adds the ranking loss to the mean classification loss."""
-        last = round(self.settings["joint_cut"] * self.recipe.epochs, 6)  # 0.29 * 100 is a little below 29
-        joint = 0 < last >= step.epoch
         maps = step.labeled.feature_maps
-        maps = maps if joint else [stage.detach() for stage in maps]
+        maps = maps if self.phase(step.epoch) == "joint" else [stage.detach() for stage in maps]
         predicted = step.networks["loss_module"](maps)
         ranking = ranking_loss(predicted, step.losses.detach(), self.settings["joint_margin"])
         weight: float = self.settings["joint_weight"]

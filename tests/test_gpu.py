@@ -1,0 +1,198 @@
+"""What runs on a GPU: the checkers, every recipe family, every agent and regime, repeats, states, recorded steps.
+
+Run with ``pytest -m gpu``; skipped where there is no CUDA.
+"""
+
+from __future__ import annotations
+
+# To mypy, gym.Env lacks what the environment adds: hence the ignored attr-defined in this file.
+import warnings
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pytest
+import torch
+from gymnasium.utils.env_checker import check_env
+from stable_baselines3.common.env_checker import check_env as sb3_check_env
+
+import agents
+import alenv
+from alenv import needs, nets
+from alenv.learners.images import ImageSet
+from alenv.learners.network import NetworkLearner
+from alenv.learners.trivial import trivial_augment
+from alenv.runtime import Runtime
+from alenv.settings import Recipe
+
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA here"),
+]
+
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
+QUICK: dict[str, Any] = {"epochs": 2, "width": 8, "initial_size": 20, "query_size": 5, "budget": 10}
+OWN = Path(__file__).parent / "own"
+
+
+def made(name: str = "ALDigits-v0", device: str = DEVICE, **settings: Any) -> Any:
+    quick = {
+        key: value for key, value in QUICK.items() if "Ridge" not in name or key not in ("epochs", "width")
+    }
+    return gym.make(name, **{**quick, "device": device, **settings}).unwrapped
+
+
+def assert_equal(one: Any, other: Any) -> None:
+    if isinstance(one, dict):
+        assert one.keys() == other.keys()
+        for name in one:
+            assert_equal(one[name], other[name])
+    elif isinstance(one, (list, tuple)):
+        for a, b in zip(one, other, strict=True):
+            assert_equal(a, b)
+    else:
+        np.testing.assert_array_equal(np.asarray(one), np.asarray(other))
+
+
+@pytest.mark.parametrize("name", ["ALDigits-v0", "ALDigitsRidge-v0"])
+def test_both_checkers(name: str) -> None:
+    env = made(name)
+    assert env.runtime.device == DEVICE
+    check_env(env)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*unconventional shape.*")
+        sb3_check_env(env, skip_render_check=True)
+
+
+@pytest.mark.parametrize("backbone", nets.names())
+def test_a_step_of_every_backbone(backbone: str, fixture_sets: None) -> None:
+    env = made("ALCifar10-v0", backbone=backbone, width=None, epochs=1)
+    env.reset(seed=0)
+    _, reward, _, _, info = env.step(env.view.unlabeled[:5])
+    assert 0 <= reward <= 1
+    assert info["labeled_count"] == 25
+
+
+@pytest.mark.parametrize("recipe", ["Ridge", "Fast"])
+def test_a_step_of_every_recipe(recipe: str, fixture_sets: None) -> None:
+    settings = {"Ridge": {"embedding": "pixels", "validation": 10}, "Fast": {"epochs": 3, "width": None}}
+    env = made(f"ALCifar10{recipe}-v0", **settings[recipe])
+    env.reset(seed=0)
+    env.step(env.view.unlabeled[:5])
+    assert env.view.logits().device.type == "cuda"
+
+
+REGIMES: list[dict[str, Any]] = [
+    *({"joint": name} for name in alenv.objectives()),
+    {"joint": f"{OWN / 'teacher.py'}:Teacher"},
+    {"head": f"{OWN / 'five.py'}:Five"},
+    {"dropout": 0.3},
+    {"start": "warm", "optimizer": "adam", "lr": 1e-3},
+    {"optimizer": "rmsprop", "lr": 1e-3},
+    {"embedding": "pixels", "initial_set": "kcenter"},
+    {"cutout": 3, "trivial_augment": True, "low_resolution": 0.5, "label_smoothing": 0.1},
+]
+
+
+@pytest.mark.parametrize("regime", REGIMES, ids=str)
+def test_every_regime_repeats_to_the_byte(regime: dict[str, Any]) -> None:
+    traces = []
+    for _ in range(2):
+        env = made(**regime)
+        trace: list[Any] = [env.reset(seed=3)]
+        trace.append(env.step(env.view.unlabeled[:5]))
+        traces.append((trace, env.get_state()["learner"]))
+    assert_equal(traces[0], traces[1])
+
+
+@pytest.mark.parametrize("spelling", [*agents.names(), "coreset+margin", f"{OWN / 'apart.py'}:Apart"])
+def test_every_agent_for_a_cycle(spelling: str) -> None:
+    agent, settings = agents.make(spelling), {}
+    for need in needs.missing(agent.needs, needs.offers(Recipe())):
+        settings |= needs.settings_for(need, Recipe()) or {}
+    queries = []
+    for _ in range(2):
+        env = made(**settings, on_invalid="raise")
+        env.reset(seed=0)
+        agent.reset(env.view, seed=0)
+        queries.append(agent.act(None))
+        env.step(queries[-1])
+    np.testing.assert_array_equal(*queries)
+
+
+@pytest.mark.parametrize("name", ["ALDigits-v0", "ALDigitsRidge-v0"])
+def test_a_state_moves_between_devices(name: str) -> None:
+    source = made(name)
+    source.reset(seed=0)
+    source.step(source.view.unlabeled[:5])
+    for device in ("cpu", DEVICE):
+        other = made(name, device)
+        other.reset(options={"state": source.get_state()})
+        torch.testing.assert_close(
+            other.view.logits().cpu(), source.view.logits().cpu(), rtol=2e-2, atol=2e-2
+        )
+        other.step(other.view.unlabeled[:5])
+        assert other.view.previous is not None
+
+
+def test_bf16_is_near_fp32(fixture_sets: None) -> None:
+    accuracies = []
+    for precision in ("fp32", "bf16"):
+        env = made("ALCifar10-v0", precision=precision, initial_size=60, epochs=30, backbone="resnet18")
+        accuracies.append(env.reset(seed=0)[1]["test_accuracy"])
+    assert abs(accuracies[0] - accuracies[1]) < 0.15  # of 40 test images
+    assert min(accuracies) > 0.5
+
+
+def trained(monkeypatch: pytest.MonkeyPatch, records: bool, **recipe: Any) -> dict[str, torch.Tensor]:
+    """Returns the weights after one cycle of 16 x 16 images."""
+    monkeypatch.setenv("ALENV_CUDA_GRAPHS", str(int(records)))
+    random = np.random.default_rng(0)
+    pixels = torch.from_numpy(random.integers(0, 256, (300, 16, 16, 3), dtype=np.uint8)).to(DEVICE)
+    images = ImageSet(pixels, np.arange(300), (0.5,) * 3, (0.25,) * 3)
+    settings = {"width": 16, "epochs": 30, "batch_size": 64, "crop_padding": 2, **recipe}
+    learner = NetworkLearner(Recipe(**settings), images.shape, 4, Runtime(DEVICE, "bf16", 4))
+    with learner.runtime.active():
+        learner.begin(5)
+        learner.fit(images, np.arange(250), random.integers(0, 4, 250), 0)
+    return {**learner.get_state()["classifier"], **learner.get_state()["networks"]}
+
+
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        {},
+        {"joint": "loss_prediction"},
+        {"schedule": "onecycle", "warmup": 0.2, "nesterov": True, "decay": "weights", "label_smoothing": 0.1},
+        {"low_resolution": 0.5, "trivial_augment": True, "backbone": "airbench"},
+        {"momentum": 0.0},
+    ],
+    ids=str,
+)
+def test_recorded_steps_end_with_the_plain_ones_weights(
+    recipe: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of kernels that are not deterministic; nothing may fall back
+        warnings.filterwarnings("error", message=".*without CUDA graphs")
+        plain, recorded = (trained(monkeypatch, records, **recipe) for records in (False, True))
+    for name, value in plain.items():
+        assert torch.equal(value, recorded[name]), name
+
+
+def test_augmentation_is_the_same_on_both_devices() -> None:
+    images = torch.randint(0, 256, (500, 16, 16, 3), dtype=torch.uint8)
+    fill = torch.tensor([9, 8, 7], dtype=torch.uint8)
+    cpu = trivial_augment(images, fill, torch.Generator().manual_seed(1))
+    gpu = trivial_augment(images.to(DEVICE), fill.to(DEVICE), torch.Generator().manual_seed(1)).cpu()
+    far = (cpu.int() - gpu.int()).abs()
+    assert (far > 1).float().mean() < 0.005  # a pixel on a border may round the other way
+
+
+def test_bench_train_runs_here() -> None:
+    from scenarios.bench import train
+
+    found = train.measure(backbone="airbench", batch_size=64, rounds=1, device=DEVICE, threads=4)
+    assert found["images_per_second"] > 0
+    assert found["device"] == DEVICE
