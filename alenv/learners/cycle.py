@@ -49,9 +49,7 @@ class TrainingCycle:
     known: Tensor
     order: torch.Generator
     augmenting: torch.Generator
-    _hits: list[Tensor] = field(
-        default_factory=list
-    )  # of the last epoch, or of any where the recipe stops by it
+    _hits: list[Tensor] = field(default_factory=list)  # of the last epoch; with stop_accuracy, of each
     _latest: Step | None = None
 
     def run(self, labeled: Tensor, unlabeled: Tensor) -> None:
