@@ -144,7 +144,7 @@ def _from_file(dataset: Dataset, file: Path) -> np.ndarray:
 def _from_function(dataset: Dataset, name: str, function: Callable[[np.ndarray], Any]) -> np.ndarray:
     """Applies a user's function to all images, in blocks of ``_FUNCTION_IMAGES``."""
     parts = []
-    with progress(f"Embedding {dataset.name}", len(dataset.train_labels)) as advance:
+    with progress(f"embedding {dataset.name}", _count(dataset)) as advance:
         for images in (dataset.train_images, dataset.test_images):
             for block in _chunks(images, _FUNCTION_IMAGES):
                 rows = np.asarray(function(np.array(block)), dtype=np.float32)
@@ -160,7 +160,11 @@ def _from_function(dataset: Dataset, name: str, function: Callable[[np.ndarray],
 
 def _compute(dataset: Dataset, name: str, size: int) -> np.ndarray:
     train, test = dataset.train_images, dataset.test_images
-    with _workers() as pool, torch.no_grad(), progress(f"Embedding {dataset.name}", len(train)) as advance:
+    with (
+        _workers() as pool,
+        torch.no_grad(),
+        progress(f"embedding {dataset.name}", _count(dataset)) as advance,
+    ):
         features, chunk = (_pixels(dataset), 64) if name == "pixels" else (_patches(dataset), 8)
         # With very long features the Gram matrix of fewer images is the smaller eigenproblem.
         most = _FIT_IMAGES if features(train[:1]).shape[1] <= 4096 else 4096
@@ -176,6 +180,10 @@ def _compute(dataset: Dataset, name: str, size: int) -> np.ndarray:
         return np.concatenate(
             [rows for split in (train, test) for rows in pool.map(rows_of, _chunks(split, chunk))]
         )
+
+
+def _count(dataset: Dataset) -> int:
+    return len(dataset.train_labels) + len(dataset.test_labels)
 
 
 def _chunks(images: np.ndarray, size: int) -> list[np.ndarray]:

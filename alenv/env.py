@@ -27,6 +27,7 @@ from alenv.errors import (
     unknown,
 )
 from alenv.presets import plain, resolve
+from alenv.progress import progress
 from alenv.registration import environment_id
 from alenv.scores import Facts
 from alenv.settings import FOLDER_OPTIONS, Options
@@ -77,6 +78,7 @@ class ActiveLearningEnv(gym.Env[Any, Any]):
         dataset_checksum: Checksum of the stored images and labels.
         dataset_source: Where they came from.
         test_size: Number of test images.
+        image_shape: (H, W, C) of every image.
 
     Source: "Best Practices in Pool-based Active Learning for Image Classification", sections 2 and 3.
     Version history: v0, the first.
@@ -114,6 +116,7 @@ class ActiveLearningEnv(gym.Env[Any, Any]):
         task = pool.task(loaded, resolved.protocol.outliers)
         self.class_names, self.dataset_checksum = task.class_names, loaded.checksum
         self.dataset_source, self.test_size = loaded.source, len(task.test_labels)
+        self.image_shape = loaded.image_shape
         self.rows, validation_rows = pool.build(task.labels, task.num_classes, resolved.protocol)
         self.paths = None if loaded.paths is None else tuple(loaded.paths[row] for row in self.rows)
         self.protocol = resolved.protocol.fitted(len(self.rows))
@@ -398,7 +401,8 @@ class ActiveLearningEnv(gym.Env[Any, Any]):
         self._view._costs.update(inference_seconds=0.0, inferred_images=0.0)
 
     def _correct(self, split: Split) -> int:
-        return int((self._learner.predict(split.images) == split.labels).sum())
+        with progress("evaluation", len(split.labels)):
+            return int((self._learner.predict(split.images) == split.labels).sum())
 
     def _reward(self, episode: Episode) -> float:
         if self._held_out is None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from alenv import nets
 from alenv.captured import take_step
 from alenv.errors import InvalidRecipe
-from alenv.progress import progress
+from alenv.progress import EPOCHS, progress, training
 from alenv.runtime import Runtime
 
 LENGTHS = ("labeled", "unlabeled", "longest")
@@ -75,35 +75,59 @@ def fit(
         batches: Maps the zero-based epoch to its batches.
         epochs: Passes over the batches.
         optimizer: Holds the parameters that each step changes.
-        step: Takes the whole step in place of a plain one with ``loss``.
+        step: Takes the whole step in place of a plain one with ``loss``; may return its loss, for what is recorded.
         learning_rate: The rate of each step; None leaves the optimizer's.
         after_step: Runs after the optimizer's step, for instance for a second optimizer or an average.
         ended: Asked after each epoch; True ends the training early.
         runtime: ``view.runtime``: trains with the environment's threads and deterministic kernels; None where the
             caller has seen to that.
-        title: Shown with a progress bar where somebody watches; empty for none.
+        title: What it is called where progress is shown, for instance ``"query network"``; empty to show none.
     """
     trained = [networks] if isinstance(networks, nn.Module) else list(networks)
-    with runtime.active() if runtime is not None else nullcontext(), progress(title, epochs) as advance:
+    with (
+        runtime.active() if runtime is not None else nullcontext(),
+        progress(title, epochs, EPOCHS) as advance,
+    ):
         for network in trained:
             network.train()
+        steps, losses = 0, list[Tensor]()
         for epoch in range(epochs):
             each = batches(epoch)
+            losses.clear()
             for position, batch in enumerate(each):
                 moment = Moment(epoch, (epoch + position / len(each)) / epochs)
                 if learning_rate is not None:
                     _set_rate(optimizer, learning_rate(moment))
                 if step is not None:
-                    step(batch, moment)
+                    value = step(batch, moment)
                 else:
-                    take_step(optimizer, loss(batch, moment))
+                    take_step(optimizer, value := loss(batch, moment))
                 if after_step is not None:
                     after_step()
-            advance(1)
+                losses += [value.detach()] if isinstance(value, Tensor) else []
+                advance(1 / len(each), _size(batch))
+            steps += len(each)
             if ended is not None and ended():
                 break
         for network in trained:
             network.eval()
+    _note(steps, losses, optimizer)
+
+
+def _size(batch: Any) -> int:
+    """Returns how many images a batch holds: the rows of its tensor, or of those of a pair together."""
+    if isinstance(batch, (tuple, list)):
+        return sum(map(_size, batch))
+    return len(batch) if isinstance(batch, Tensor) else 0
+
+
+def _note(steps: int, losses: list[Tensor], optimizer: torch.optim.Optimizer) -> None:
+    """Notes what a training came to, where somebody records that; ``losses`` are those of its last epoch."""
+    found = training()
+    if found is not None and steps:
+        found.steps += steps
+        found.loss = float(torch.stack(losses).mean()) if losses else None
+        found.learning_rate = float(optimizer.param_groups[0]["lr"])
 
 
 def _set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:

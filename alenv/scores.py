@@ -18,6 +18,7 @@ from alenv.errors import InvalidQuery
 from alenv.learners.augmentation import Augmentation
 from alenv.learners.images import ImageSet
 from alenv.learners.protocol import Learner
+from alenv.progress import progress
 from alenv.runtime import Runtime
 from alenv.settings import Protocol, Recipe
 
@@ -149,7 +150,9 @@ class ScoredImages:
 
     def _compute(self, missing: Tensor, maps: bool) -> None:
         start = time.perf_counter()
-        for name, values in self._learner.infer(self._images, missing, maps).items():
+        with progress("inference", len(missing)):
+            found = self._learner.infer(self._images, missing, maps)
+        for name, values in found.items():
             if name not in self._scores:
                 self._scores[name] = values.new_empty(len(self), *values.shape[1:])
             self._scores[name][missing] = values
@@ -223,7 +226,7 @@ class ScoredImages:
         if isinstance(members, bool) or not isinstance(members, (int, np.integer)) or members < 1:
             raise InvalidQuery(f"{members!r} members were asked for; ask for a whole number of at least 1.")
         wanted, start = self._tensor(indices), time.perf_counter()
-        with self.runtime.active():
+        with self.runtime.active(), progress("inference", len(wanted)):
             found = self._learner.members(self._images, wanted, int(members), self._cycle)
         self._add_costs(time.perf_counter() - start, len(wanted))
         return found

@@ -351,6 +351,12 @@ class Settings:
     options: Options
 
 
+def takes_text(name: str) -> bool:
+    """Tells whether a setting may be any text, so that ``root=2024`` names a folder and no number."""
+    fields = [spec for kind in (Recipe, Protocol, Options) for spec in dataclasses.fields(kind)]
+    return any(spec.name == name and spec.metadata["rule"][1]("any text") for spec in fields)
+
+
 def field_names(settings: type[Recipe] | type[Protocol] | type[Options]) -> Iterable[str]:
     """Names the fields of ``Recipe``, ``Protocol`` or ``Options``."""
     return [spec.name for spec in dataclasses.fields(settings)]

@@ -11,12 +11,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from alenv import fitting, nets
-from alenv.captured import WORTHWHILE, CapturedSteps
+from alenv.captured import WORTHWHILE, CapturedSteps, take_step
 from alenv.fitting import Moment
 from alenv.learners.augmentation import Augmentation
 from alenv.learners.images import ImageSet, shrink
 from alenv.learners.objectives import Batch, Objective, Part, Step
 from alenv.learners.optimization import learning_rate, make_optimizer
+from alenv.progress import training
 from alenv.runtime import Runtime
 from alenv.settings import Recipe
 
@@ -48,7 +49,7 @@ class TrainingCycle:
     known: Tensor
     order: torch.Generator
     augmenting: torch.Generator
-    _hits: list[Tensor] = field(default_factory=list)  # of an epoch, where the recipe stops by accuracy
+    _hits: list[Tensor] = field(default_factory=list)  # of the last epoch; with stop_accuracy, of each
     _latest: Step | None = None
 
     def run(self, labeled: Tensor, unlabeled: Tensor) -> None:
@@ -63,10 +64,15 @@ class TrainingCycle:
         steps = recipe.epochs * -(-len(labeled) // recipe.batch_size)
         with self._captured(optimizer, steps) as captured:
 
-            def replayed(batch: Batch, moment: Moment) -> None:
+            def replayed(batch: Batch, moment: Moment) -> Tensor | None:
                 assert captured is not None, "asked for only then"
+                # The last epoch runs plainly, by the same kernels, so that its loss can be noted.
+                if moment.epoch == recipe.epochs - 1:
+                    take_step(optimizer, loss := self._loss(batch, moment))
+                    return loss
                 inputs, phase = self._inputs(batch, moment), self.objective.phase(moment.epoch)
                 captured.run(phase, inputs, lambda *held: self.objective.loss(self._step(held, moment)))
+                return None
 
             fitting.fit(
                 [self.classifier, self.networks],
@@ -78,6 +84,7 @@ class TrainingCycle:
                 learning_rate=lambda moment: learning_rate(recipe, moment.epoch, moment.progress),
                 after_step=self._after_step,
                 ended=self._ended,
+                title="training",
             )
 
     def _trained(self) -> list[nn.Parameter]:
@@ -102,7 +109,7 @@ class TrainingCycle:
 
     def _loss(self, batch: Batch, moment: Moment) -> Tensor:
         self._latest = step = self._step(self._inputs(batch, moment), moment)
-        if self.recipe.stop_accuracy is not None:
+        if self.recipe.stop_accuracy is not None or moment.epoch == self.recipe.epochs - 1:
             self._hits.append(step.labeled.logits.argmax(1) == self.known[step.labeled.indices])
         return self.objective.loss(step)
 
@@ -111,11 +118,14 @@ class TrainingCycle:
             self.objective.after_step(self._latest)
 
     def _ended(self) -> bool:
-        if self.recipe.stop_accuracy is None or not self._hits:
+        if not self._hits:
             return False
-        right = torch.cat(self._hits)
+        right, count = float(torch.cat(self._hits).sum()), sum(map(len, self._hits))
         self._hits.clear()
-        return float(right.sum()) >= self.recipe.stop_accuracy * len(right)
+        if (noted := training()) is not None:
+            noted.accuracy = right / count
+        stop = self.recipe.stop_accuracy
+        return stop is not None and right >= stop * count
 
     # ---- one step -------------------------------------------------------------------------------------------
 

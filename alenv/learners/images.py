@@ -13,6 +13,7 @@ from torch import Tensor
 
 from alenv.learners.augmentation import Augmentation
 from alenv.nets import SMALLEST_IMAGE
+from alenv.progress import advance
 
 INFERENCE_BATCH = 256  # one size for every pass: the last bits of a row depend on the batch it runs in
 BLOCK = 128  # images whose embedding is multiplied at once: 256 columns of it fit the second-level cache
@@ -128,4 +129,5 @@ def in_batches(indices: Tensor, score: Callable[[Tensor], dict[str, Tensor]]) ->
         missing = INFERENCE_BATCH - len(chunk)
         padded = torch.cat([chunk, chunk[:1].expand(missing)]) if missing else chunk
         parts.append({name: values[: len(chunk)] for name, values in score(padded).items()})
+        advance(len(chunk))
     return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}

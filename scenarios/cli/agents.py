@@ -8,11 +8,11 @@ import json
 import click
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column
 
 import agents as registry
 from alenv import Recipe, needs
-from scenarios.report.tables import STYLE
+from scenarios.report.tables import Fitted
 
 
 @click.command()
@@ -29,7 +29,9 @@ def agents(name: str | None, as_json: bool) -> None:
     if name is not None:
         _explain(name, described[name], console)
         return
-    table = Table("name", "what it chooses", "source", leading=1, **STYLE)
+    table = Fitted(
+        [Column("name", no_wrap=True), Column("what it chooses"), Column("source")], ["source"], leading=1
+    )
     for listed, found in described.items():
         table.add_row(listed, escape(found.what), escape(found.source))
     console.print(table)

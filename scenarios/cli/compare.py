@@ -33,6 +33,8 @@ def compare(
     pairs: tuple[str, ...],
     reference: str | None,
     jobs: int,
+    keep_weights: bool,
+    render: bool,
     out: Path | None,
     threads: int | None,
     as_json: bool,
@@ -62,5 +64,7 @@ def compare(
         out=out or Path("runs") / name,
         facts={"environment": env, "settings": settings},
         pictures=(Picture("curve", "", tuple(labels), against_one(labels, base)),),
+        keep_weights=keep_weights,
+        render=render,
     )
     play_and_report(comparison, jobs=jobs, threads=threads, as_json=as_json)

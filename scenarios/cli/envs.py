@@ -6,11 +6,11 @@ import json
 
 import click
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column
 
 from alenv import ENVIRONMENTS
 from alenv.presets import resolve
-from scenarios.report.tables import STYLE
+from scenarios.report.tables import Fitted
 
 
 @click.command()
@@ -35,11 +35,10 @@ def envs(as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(rows, indent=2))
         return
-    table = Table(**STYLE)
-    table.add_column("id", no_wrap=True)
-    table.add_column("classifier")
-    for heading in ("initial labels", "query size", "budget", "validation"):
-        table.add_column(heading, justify="right")
+    numbers = ("initial labels", "query size", "budget", "validation")
+    columns = [Column("id", no_wrap=True), Column("classifier")]
+    columns += [Column(heading, justify="right") for heading in numbers]
+    table = Fitted(columns, ["validation", "initial labels", "query size", "budget", "classifier"])
     for row in rows:
         shown = [value for key, value in row.items() if key != "dataset"]
         table.add_row(*(f"{value:,}" if isinstance(value, int) else str(value) for value in shown))

@@ -11,6 +11,7 @@ from typing import Any, TypeVar, cast
 import click
 
 from alenv.errors import AlenvError
+from alenv.settings import takes_text
 from scenarios.plan.arm import refuse_reserved
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -19,10 +20,17 @@ MOST_SEEDS = 10_000
 _WORDS = {"True": True, "False": False, "None": None}  # as in Python; JSON spells them in lower case
 
 
-def value_of(text: str) -> Any:
-    """Reads a value: JSON where it is JSON (numbers, true, null, lists), else the text itself."""
+def value_of(text: str, name: str = "") -> Any:
+    """Reads a value: JSON where it is JSON (numbers, true, null, lists), else the text itself.
+
+    Args:
+        text: The value as it was typed.
+        name: The setting; one that takes text is given text, unless that says None.
+    """
     if text in _WORDS:
         return _WORDS[text]
+    if takes_text(name) and text != "null":
+        return text
     try:
         return json.loads(text)
     except json.JSONDecodeError:
@@ -33,7 +41,7 @@ def settings_of(pairs: Iterable[str]) -> dict[str, Any]:
     """Reads ``NAME=VALUE`` pairs.
 
     Raises:
-        AlenvError: A pair has no equals sign, or a name comes twice.
+        AlenvError: A pair has no equals sign or no value, or a name comes twice.
     """
     found: dict[str, Any] = {}
     for pair in pairs:
@@ -44,7 +52,9 @@ def settings_of(pairs: Iterable[str]) -> dict[str, Any]:
             )
         if name in found:
             raise AlenvError(f"The setting {name!r} was given twice; give it once.")
-        found[name] = value_of(text)
+        if not text:
+            raise AlenvError(f"{pair!r} was given, which says no value; write {name}=VALUE, or leave it out.")
+        found[name] = value_of(text, name)
     refuse_reserved(found)
     return found
 
@@ -80,6 +90,13 @@ def seeds_of(text: str) -> tuple[int, ...]:
     return tuple(range(start, end))
 
 
+def _folder(context: click.Context, option: click.Parameter, text: str | None) -> Path | None:
+    """Reads a folder; an empty text, such as an unset variable of the shell leaves, would mean the current one."""
+    if text == "":
+        raise click.BadParameter("it is empty; name a folder, or leave the option out")
+    return None if text is None else Path(text)
+
+
 def playing(command: Command) -> Command:
     """Adds the options of every command that plays runs."""
     for option in (
@@ -88,7 +105,15 @@ def playing(command: Command) -> Command:
             "--threads", type=click.IntRange(1), help="Threads of each run; part of what repeats bit for bit."
         ),
         click.option(
-            "--out", type=click.Path(path_type=Path), help="Folder of the runs.  [default: ./runs/NAME]"
+            "--keep-weights",
+            is_flag=True,
+            help="Keep the last weights of every run, and the first cycles for agents that join later.",
+        ),
+        click.option(
+            "--render", is_flag=True, help="Keep a picture of every cycle, for TensorBoard and as files."
+        ),
+        click.option(
+            "--out", metavar="PATH", callback=_folder, help="Folder of the runs.  [default: ./runs/NAME]"
         ),
         click.option("--jobs", type=click.IntRange(1), default=1, show_default=True, help="Runs at a time."),
     ):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 import click
@@ -29,7 +30,11 @@ def play_and_report(comparison: Comparison, *, jobs: int, threads: int | None, a
     names = {run.name: run.title for run in comparison.runs(threads, jobs)}
     with Watch(Console(stderr=True), names) as watch:
         failed = play_comparison(comparison, jobs, threads, watch)
-    found = make_report(comparison.out, comparison.shown)
+    try:
+        found = make_report(comparison.out, comparison.shown)
+    except Exception:  # whatever stops the report must not hide why runs have failed
+        _complain(_sentences(failed, names))
+        raise
     outcome = replace(found, failed={**found.failed, **failed})
     advice = "the same command tries the failed runs again and skips the finished ones." if failed else ""
     show(outcome, as_json, advice)
@@ -50,12 +55,20 @@ def show(outcome: Outcome, as_json: bool, advice: str = "") -> None:
     else:
         _print(outcome)
     names = {run.name: run.title for run in outcome.runs()}
-    missing = [f"{names[run]} failed: {error}" for run, error in outcome.failed.items()]
+    missing = _sentences(outcome.failed, names)
     missing += [sentence for sentence in (advice, outcome.unwritten) if sentence]
-    for sentence in missing:
-        click.echo(f"alenv: {sentence}", err=True)
+    _complain(missing)
     if missing:
         sys.exit(1)
+
+
+def _sentences(failed: Mapping[str, str], names: Mapping[str, str]) -> list[str]:
+    return [f"{names[run]} failed: {error}" for run, error in failed.items()]
+
+
+def _complain(sentences: Iterable[str]) -> None:
+    for sentence in sentences:
+        click.echo(f"alenv: {sentence}", err=True)
 
 
 def _print(outcome: Outcome) -> None:

@@ -32,6 +32,8 @@ def run(
     seeds: str | None,
     pairs: tuple[str, ...],
     jobs: int,
+    keep_weights: bool,
+    render: bool,
     out: Path | None,
     threads: int | None,
     as_json: bool,
@@ -50,5 +52,7 @@ def run(
         claim=found.claim,
         checks=found.checks,
         published=found.published,
+        keep_weights=keep_weights,
+        render=render,
     )
     play_and_report(comparison, jobs=jobs, threads=threads, as_json=as_json)

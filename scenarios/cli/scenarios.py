@@ -8,11 +8,11 @@ import json
 import click
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column
 
 from scenarios.plan import registry
 from scenarios.plan.scenario import Published, Scenario
-from scenarios.report.tables import STYLE
+from scenarios.report.tables import Fitted
 
 
 @click.command()
@@ -26,7 +26,8 @@ def scenarios(name: str | None, as_json: bool) -> None:
         return
     console = Console(highlight=False)
     if name is None:
-        table = Table("name", "what it compares", "source", **STYLE)
+        columns = [Column("name", no_wrap=True), Column("what it compares"), Column("source")]
+        table = Fitted(columns, ["source", "what it compares"])
         for listed in registry.names():
             found = registry.build(listed)
             table.add_row(listed, found.title, found.source)
@@ -40,7 +41,9 @@ def _explain(found: Scenario, options: dict[str, object], console: Console) -> N
     console.print(f"Claim: {escape(found.claim)}")
     for option, default in options.items():
         console.print(f"Option: --option {option}={default}")
-    table = Table("size", "environment", "arms", "seeds", "runs", "what it is", **STYLE)
+    headings = ("arms", "seeds", "runs", "what it is")
+    columns = [Column("size"), Column("environment", no_wrap=True), *map(Column, headings)]
+    table = Fitted(columns, ["what it is", "arms", "seeds", "runs", "environment"])
     for size, grid in found.sizes.items():
         environments = ", ".join(sorted({arm.env_id for arm in grid.arms}))
         runs = len(grid.arms) * grid.seeds
@@ -54,12 +57,15 @@ def _explain(found: Scenario, options: dict[str, object], console: Console) -> N
         console.print(_published(found.published))
 
 
-def _published(numbers: tuple[Published, ...]) -> Table:
+def _published(numbers: tuple[Published, ...]) -> Fitted:
     """Returns published accuracies, one row per arm and one column per number of labels."""
     labeled = sorted({number.labeled for number in numbers})
-    table = Table("published (%)", title=f"Source: {numbers[0].source}", title_justify="left", **STYLE)
-    for count in labeled:
-        table.add_column(f"{count:,}", justify="right")
+    columns = [
+        Column("published (%)"),
+        *(Column(f"{count:,}", justify="right", no_wrap=True) for count in labeled),
+    ]
+    spare = [f"{count:,}" for count in labeled]
+    table = Fitted(columns, spare, title=f"Source: {numbers[0].source}", title_justify="left")
     for label in dict.fromkeys(number.label for number in numbers):
         row = {number.labeled: number for number in numbers if number.label == label}
         cells = [

@@ -11,8 +11,8 @@ from typing import Any
 import gymnasium as gym
 from gymnasium.envs.registration import load_env_creator
 
-from alenv.errors import UnknownName
-from alenv.registration import known_id
+from alenv.errors import UnknownName, unknown
+from alenv.registration import ENVIRONMENTS, known_id
 
 CODE = ("agent", "embedding", "environment", "head", "joint")  # what a user's own code can be
 
@@ -90,9 +90,13 @@ def check_environment(env_id: str) -> None:
     """Checks that an id is one of an active-learning environment, without making it.
 
     Raises:
-        UnknownName: It is an environment of another kind; an id that nobody registered is Gymnasium's own error.
+        UnknownName: There is no such id, or it is an environment of another kind.
     """
-    entry = gym.spec(known_id(env_id)).entry_point
+    known = known_id(env_id)
+    try:
+        entry = gym.spec(known).entry_point
+    except gym.error.Error as error:
+        raise unknown("environment", known, ENVIRONMENTS) from error
     creator = load_env_creator(entry) if isinstance(entry, str) else entry
     if inspect.isclass(creator) and not hasattr(creator, "view"):
         raise UnknownName(
@@ -100,9 +104,10 @@ def check_environment(env_id: str) -> None:
         )
 
 
-def make_environment(arm: Arm, threads: int | None) -> gym.Env[Any, Any]:
-    """Makes an arm's environment as every run plays it."""
-    return gym.make(known_id(arm.env_id), **arm.settings(threads))
+def make_environment(arm: Arm, threads: int | None, render: bool = False) -> gym.Env[Any, Any]:
+    """Makes an arm's environment as every run plays it, with ``render`` one that draws its cycles."""
+    shown = {"render_mode": "rgb_array"} if render else {}
+    return gym.make(known_id(arm.env_id), **{**arm.settings(threads), **shown})
 
 
 def product(

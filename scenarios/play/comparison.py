@@ -10,6 +10,7 @@ from typing import Any
 import joblib
 
 import alenv
+from alenv.errors import StorageError
 from alenv.files import make_folder
 from alenv.presets import resolve
 from scenarios.plan.arm import Arm
@@ -34,6 +35,8 @@ class Comparison:
         claim: What the runs should show; may be empty.
         checks: What decides the claim.
         published: Numbers to compare with.
+        keep_weights: Whether the weights of the last cycles and the first cycles stay.
+        render: Whether the picture of every cycle is kept.
     """
 
     title: str
@@ -45,11 +48,18 @@ class Comparison:
     claim: str = ""
     checks: tuple[Check, ...] = ()
     published: tuple[Published, ...] = ()
+    keep_weights: bool = False
+    render: bool = False
 
     def runs(self, threads: int | None, jobs: int) -> list[Run]:
         """Returns all runs, seeds in blocks of ``jobs``: no process waits for another's first cycle."""
         blocks = [self.seeds[start : start + jobs] for start in range(0, len(self.seeds), jobs)]
-        return [Run(arm, seed, self.out, threads) for block in blocks for arm in self.arms for seed in block]
+        return [
+            Run(arm, seed, self.out, threads, self.keep_weights, self.render)
+            for block in blocks
+            for arm in self.arms
+            for seed in block
+        ]
 
     @property
     def shown(self) -> Shown:
@@ -82,17 +92,9 @@ def play_comparison(
     Raises:
         RunConflict: The folder holds another comparison; the message names the difference.
         CorruptRun: The folder's ``settings.json`` cannot be read.
-        StorageError: The folder cannot be written.
+        StorageError: The folder cannot be written, and a run is not finished.
     """
     folder = ComparisonFolder(comparison.out)
-    make_folder(comparison.out, ADVICE)
-    with folder.held():
-        if threads is None:
-            found = folder.settings()
-            threads = _share(comparison.arms, jobs) if found is None else found.threads
-        arms = {arm.label: arm for arm in comparison.arms}
-        for label in folder.begin(ComparisonSettings(comparison.facts, threads, arms, comparison.shown)):
-            listener(Event(label, "edited"))
     failed: dict[str, str] = {}
 
     def listen(event: Event) -> None:
@@ -100,8 +102,53 @@ def play_comparison(
             failed[event.run] = event.error
         listener(event)
 
-    play(comparison.runs(threads, jobs), jobs, listen)
+    try:
+        make_folder(comparison.out, ADVICE)
+        with folder.held():
+            threads = _begin(folder, comparison, jobs, threads, listener)
+            playing = folder.enter()
+    except StorageError:
+        # A finished comparison needs no writing: it can be shown wherever it lies.
+        if not _is_finished(folder, comparison, jobs, threads):
+            raise
+        play(comparison.runs(threads, jobs), 1, listen)
+        return failed
+    try:
+        play(comparison.runs(threads, jobs), jobs, listen)
+    finally:
+        folder.leave(playing)
     return failed
+
+
+def _wanted(
+    comparison: Comparison, jobs: int, threads: int | None, found: ComparisonSettings | None
+) -> ComparisonSettings:
+    """Returns the settings of a command; ``found`` are those that its folder has already."""
+    if threads is None:
+        threads = _share(comparison.arms, jobs) if found is None else found.threads
+    arms = {arm.label: arm for arm in comparison.arms}
+    return ComparisonSettings(comparison.facts, threads, arms, comparison.shown)
+
+
+def _begin(
+    folder: ComparisonFolder, comparison: Comparison, jobs: int, threads: int | None, listener: Listener
+) -> int | None:
+    """Writes the settings into a folder that is held, and returns the threads of each run."""
+    wanted = _wanted(comparison, jobs, threads, folder.settings())
+    for label in folder.begin(wanted):
+        listener(Event(label, "edited"))
+    return wanted.threads
+
+
+def _is_finished(folder: ComparisonFolder, comparison: Comparison, jobs: int, threads: int | None) -> bool:
+    """Tells whether every run of a comparison is complete on disk; raises as ``ComparisonFolder.begin`` does."""
+    found = folder.settings()
+    if found is None:
+        return False
+    wanted = _wanted(comparison, jobs, threads, found)
+    folder.check(found, wanted)
+    known = all(label in found.arms for label in wanted.arms)
+    return known and all(run.folder.finished(run.configuration) for run in comparison.runs(threads, jobs))
 
 
 def _share(arms: Sequence[Arm], jobs: int) -> int | None:

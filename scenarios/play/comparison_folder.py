@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import secrets
+import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import filelock
 
-from alenv.errors import CorruptRun, RunConflict
+from alenv.errors import AlenvError, CorruptRun, RunConflict
 from alenv.files import write_text, writing
 from scenarios.plan.arm import Arm
 from scenarios.plan.scenario import Check, Picture, Published
-from scenarios.play.run_folder import ADVICE, Run, RunFolder, difference
+from scenarios.play.changes import difference
+from scenarios.play.run_folder import ADVICE, FIRST_CYCLES, Run, RunFolder
 
 
 @dataclass(frozen=True)
@@ -133,14 +136,14 @@ class ComparisonFolder:
         """
         found, edited = self.settings(), []
         if found is not None:
-            self._check(found, wanted)
+            self.check(found, wanted)
             known = [label for label in wanted.arms if label in found.arms]
             edited = [label for label in known if found.arms[label].content != wanted.arms[label].content]
             wanted = dataclasses.replace(wanted, arms={**found.arms, **wanted.arms})
         write_text(self.path / "settings.json", wanted.text(), ADVICE)
         return edited
 
-    def _check(self, found: ComparisonSettings, wanted: ComparisonSettings) -> None:
+    def check(self, found: ComparisonSettings, wanted: ComparisonSettings) -> None:
         """Raises ``RunConflict`` when the folder was begun with other settings; further arms may join."""
         known = [label for label in wanted.arms if label in found.arms]
         before, now = (
@@ -150,9 +153,56 @@ class ComparisonFolder:
         for old, new, name in (*pairs, (before, now, "arms")):
             if (change := difference(old, new, name)) is not None:
                 raise RunConflict(
-                    f"The runs in {self.path} were begun with {change}; choose another folder with --out or "
-                    "delete it."
+                    f"The runs in {self.path} were {change}; choose another folder with --out or delete it."
                 )
+
+    def enter(self) -> filelock.BaseFileLock:
+        """Marks the folder, which is held, as one that this process plays into, until ``leave`` or its end.
+
+        Raises:
+            StorageError: The folder cannot be written.
+        """
+        path = self.path / f".playing-{secrets.token_hex(4)}"
+        lock = filelock.FileLock(path)
+        with writing(path, ADVICE):
+            lock.acquire(blocking=False)
+        return lock
+
+    def leave(self, playing: filelock.BaseFileLock) -> None:
+        """Takes the mark of ``enter`` back; the last process to leave removes first cycles that nobody can need.
+
+        What cannot be removed stays.
+        """
+        with suppress(AlenvError, OSError), self.held():
+            playing.release()
+            Path(playing.lock_file).unlink(missing_ok=True)
+            if not self._is_played_into() and not self._needs_first_cycles():
+                shutil.rmtree(self.path / FIRST_CYCLES, ignore_errors=True)
+        playing.release()
+
+    def _is_played_into(self) -> bool:
+        """Tells whether another process plays into the folder; marks of processes that were killed are removed."""
+        for mark in self.path.glob(".playing-*"):
+            other = filelock.FileLock(mark)
+            try:
+                other.acquire(blocking=False)
+            except filelock.Timeout:
+                return True
+            other.release()
+            mark.unlink(missing_ok=True)
+        return False
+
+    def _needs_first_cycles(self) -> bool:
+        """Tells whether a run of this or an earlier command is not finished, or the weights were asked for."""
+        settings = self.settings()
+        if settings is None or settings.shown is None:
+            return True
+        shown = {(label, seed) for label in settings.shown.labels for seed in settings.shown.seeds}
+        begun = {(run.arm.label, run.seed): run for run in self.runs(settings)}
+        runs = [begun.get(key) or Run(settings.arms[key[0]], key[1], self.path) for key in {*shown, *begun}]
+        return not all(
+            run.folder.finished(run.configuration) and not run.folder.keeps_weights() for run in runs
+        )
 
     def runs(self, settings: ComparisonSettings) -> list[Run]:
         """Returns every run of this and of all earlier commands that has begun, arm by arm."""

@@ -1,4 +1,8 @@
-"""Cycle 0, which is equal for all agents of one environment and seed: computed once, then restored."""
+"""Cycle 0, which is equal for all agents of one environment and seed: computed once, then restored.
+
+Its files go when every run of the folder has finished, unless weights are kept; an agent that joins later trains
+the first cycles of its seeds again, to the same bits.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +16,10 @@ import torch
 
 from alenv import ActiveLearningEnv, core
 from alenv.files import make_folder, uninterrupted, write_bytes, writing
+from alenv.progress import recording
+from scenarios.play.checkpoint import load_archive
 from scenarios.play.meta import versions
-from scenarios.play.run_folder import ADVICE, Run, load_archive, short_hash
+from scenarios.play.run_folder import ADVICE, FIRST_CYCLES, Run, short_hash
 
 _OF_AGENTS = ("agent/", "policy/")  # content that no first cycle depends on
 
@@ -31,7 +37,7 @@ def first_cycle(run: Run, env: gym.Env[Any, Any]) -> tuple[Any, dict[str, Any], 
         Observation and info of ``reset``, and what the first cycle cost whoever computed it.
     """
     inner = core(env)
-    path = run.out / "first_cycles" / f"{_identity(run, inner)}.pt"
+    path = run.out / FIRST_CYCLES / f"{_identity(run, inner)}.pt"
     make_folder(path.parent, ADVICE)
     lock = filelock.FileLock(path.with_suffix(".lock"))
     with writing(path, ADVICE):
@@ -41,8 +47,9 @@ def first_cycle(run: Run, env: gym.Env[Any, Any]) -> tuple[Any, dict[str, Any], 
         if saved is not None:
             observation, info = env.reset(seed=run.seed, options={"state": saved["state"]})
             return observation, info, dict(saved["costs"])
-        observation, info = env.reset(seed=run.seed)
-        costs = {name: float(value) for name, value in inner.costs.items()}
+        with recording() as trained:
+            observation, info = env.reset(seed=run.seed)
+        costs = {name: float(value) for name, value in {**inner.costs, **trained.numbers()}.items()}
         buffer = io.BytesIO()
         torch.save({"state": inner.get_state(), "costs": costs}, buffer)
         with uninterrupted():

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+import hashlib
 import platform
 from importlib import metadata
+from pathlib import Path
 from typing import Any
 
+import alenv
 from alenv import ActiveLearningEnv
-from scenarios.play.run_folder import FORMAT, Run
+from scenarios.play.checkpoint import FORMAT
+from scenarios.play.run_folder import Run
 
 # Recorded as resolved, changing no result, or a mere place: a folder's images are part of the checksum.
 _LEFT_OUT = ("device", "default_device", "threads", "allow_peek", "root")
@@ -34,8 +39,35 @@ def describe(run: Run, env: ActiveLearningEnv) -> dict[str, Any]:
         "precision": env.runtime.precision,
         "threads": env.runtime.threads,
         "versions": versions(),
+        "code": {"alenv": alenv.__version__, "sha256": _code_digest()},
+        "images": _images(env),
         "finished": False,
     }
+
+
+def _images(env: ActiveLearningEnv) -> dict[str, Any]:
+    """Returns what the images are, for a reader who does not have them."""
+    height, width, channels = env.image_shape
+    return {
+        "height": height,
+        "width": width,
+        "channels": channels,
+        "class_names": list(env.class_names),
+        "pool": len(env.rows),
+        "test": env.test_size,
+        "validation": env.protocol.validation,
+    }
+
+
+@functools.cache
+def _code_digest() -> str:
+    """Returns the SHA-256 of all code of alenv, agents and scenarios: a checkout may stand between two versions."""
+    home = Path(alenv.__file__).resolve().parent.parent
+    files = sorted(file for name in ("alenv", "agents", "scenarios") for file in (home / name).rglob("*.py"))
+    digest = hashlib.sha256()
+    for file in files:
+        digest.update(f"{file.relative_to(home).as_posix()}\0".encode() + file.read_bytes() + b"\0")
+    return digest.hexdigest()
 
 
 def versions() -> dict[str, str]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,8 +22,10 @@ class Record:
     """The rows of one run.
 
     Attributes:
-        curve: One row per cycle with ``CURVE_COLUMNS``; the reward of cycle 0 is None.
-        costs: One row per cycle: seconds and memory, never part of what must repeat bit for bit.
+        curve: One row per cycle with ``CURVE_COLUMNS``, the reward of cycle 0 None; and ``class_counts``, the labels
+            of each class so far.
+        costs: One row per cycle: seconds, memory and what the training came to, never part of what must repeat
+            bit for bit.
         initial: Pool indices labeled at cycle 0, int64 (L0,).
         queries: Pool indices bought at cycles 1..T, each int64 (B,), in the order of acquisition.
     """
@@ -46,7 +50,7 @@ class Record:
             correct: Test images classified correctly.
             total: Test images.
             reward: What ``step`` returned; None after ``reset``.
-            costs: Seconds and memory of this cycle.
+            costs: Seconds and memory of this cycle, and what its training came to.
         """
         self.curve.append(
             {
@@ -56,6 +60,7 @@ class Record:
                 "total": int(total),
                 "accuracy": int(correct) / int(total),
                 "reward": None if reward is None else float(reward),
+                "class_counts": [int(count) for count in info["class_counts"]],
             }
         )
         self.costs.append({"cycle": int(info["cycle"]), **{k: float(v) for k, v in costs.items()}})
@@ -63,6 +68,15 @@ class Record:
     def curve_csv(self) -> str:
         """Returns the learning curve; floats are the shortest text that reads back exactly."""
         return _csv(CURVE_COLUMNS, self.curve)
+
+    def totals(self) -> dict[str, float | None]:
+        """Returns optimizer steps and peak memory of all cycles; None where no cycle says them."""
+        steps = [row["optimizer_steps"] for row in self.costs if "optimizer_steps" in row]
+        peaks = [row["peak_memory_megabytes"] for row in self.costs if "peak_memory_megabytes" in row]
+        return {
+            "optimizer_steps": int(sum(steps)) if steps else None,
+            "peak_memory_megabytes": max(peaks, default=None),
+        }
 
     def costs_csv(self) -> str:
         """Returns the costs; a column that a cycle does not have stays empty."""
@@ -95,6 +109,26 @@ class Record:
             "initial": list(self.initial),
             "queries": [list(query) for query in self.queries],
         }
+
+    def text(self) -> str:
+        """Returns the content of ``record.json``."""
+        return json.dumps({"sha256": _digest(self.state()), "record": self.state()}) + "\n"
+
+    @classmethod
+    def from_text(cls, text: str) -> Record:
+        """Reads ``record.json``.
+
+        Raises:
+            ValueError: It is damaged.
+        """
+        found = json.loads(text)
+        if not isinstance(found, dict) or _digest(found.get("record")) != found.get("sha256"):
+            raise ValueError("something is damaged")
+        return cls(**found["record"])
+
+
+def _digest(state: Any) -> str:
+    return hashlib.sha256(json.dumps(state).encode()).hexdigest()
 
 
 def _csv(columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> str:

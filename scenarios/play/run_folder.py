@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
-import pickle
 import re
-import struct
-import zipfile
-import zlib
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,14 +14,15 @@ from typing import Any
 import filelock
 import numpy as np
 
-from alenv.errors import CorruptRun, RunConflict
+from alenv.errors import CorruptRun, RunConflict, StorageError
 from alenv.files import make_folder, uninterrupted, write_bytes, write_text, writing
 from scenarios.plan.arm import Arm
+from scenarios.play.changes import difference
+from scenarios.play.checkpoint import Checkpoint, packed, unpacked
 from scenarios.play.record import Record
 
 ADVICE = "free some space or choose another folder with --out"  # where a run cannot be written
-FORMAT = 1
-_UNSET = "(unset)"
+FIRST_CYCLES = "first_cycles"  # folder of what ``first_cycle`` shares
 _COMPARED = (
     "configuration",
     "recipe",
@@ -39,17 +35,7 @@ _COMPARED = (
     "versions",
 )
 _META = {*_COMPARED, "label", "finished"}
-_DAMAGE = (
-    OSError,
-    EOFError,
-    RuntimeError,
-    ValueError,
-    KeyError,
-    struct.error,
-    zlib.error,
-    zipfile.BadZipFile,
-    pickle.UnpicklingError,
-)
+_CHECKPOINTS = ("checkpoint.previous.pt", "checkpoint.pt")
 
 
 def short_hash(configuration: Mapping[str, Any]) -> str:
@@ -72,12 +58,16 @@ class Run:
         seed: Seed of the environment and of the agent.
         out: Folder of the whole comparison.
         threads: Threads of a training step; None leaves the choice to the environment.
+        keep_weights: Whether the last checkpoint stays when the run has finished.
+        render: Whether the picture of every cycle is kept.
     """
 
     arm: Arm
     seed: int
     out: Path
     threads: int | None = None
+    keep_weights: bool = False
+    render: bool = False
 
     @property
     def configuration(self) -> dict[str, Any]:
@@ -100,29 +90,13 @@ class Run:
         return RunFolder(self.out / self.name)
 
 
-@dataclass
-class Checkpoint:
-    """Everything a run needs to go on.
-
-    Attributes:
-        record: The rows so far.
-        env: State of the environment.
-        agent: State of the agent.
-        finished: Whether the budget is spent.
-    """
-
-    record: Record
-    env: Any
-    agent: Any
-    finished: bool
-
-
 @dataclass(frozen=True)
 class RunFolder:
     """Reads and writes the files of one run.
 
-    ``checkpoint.pt`` is the one source: every other file is rewritten whole from it. The checkpoint before it
-    is kept while the run lasts, in case the newest one cannot be read.
+    While the run lasts, ``checkpoint.pt`` is the one source: every other file is rewritten whole from it. The
+    checkpoint before it is kept, in case the newest one cannot be read. Of a finished run ``record.json`` is the
+    source, and the checkpoints with their weights go unless they are asked for.
     """
 
     path: Path
@@ -195,7 +169,7 @@ class RunFolder:
         for name in _COMPARED:
             if (change := difference(found[name], wanted[name], name)) is not None:
                 raise RunConflict(
-                    f"The run in {self.path} was begun with {change}; choose another folder with --out, or "
+                    f"The run in {self.path} was {change}; choose another folder with --out, or "
                     "delete this one."
                 )
 
@@ -210,7 +184,7 @@ class RunFolder:
             checkpoint: The state after a cycle.
             rows: Dataset row of every pool index, int64 (N,).
         """
-        content = _packed(checkpoint)
+        content = packed(checkpoint)
         newest = self.path / "checkpoint.pt"
         with uninterrupted():
             with writing(newest, ADVICE):
@@ -234,73 +208,56 @@ class RunFolder:
         newest, previous = self.path / "checkpoint.pt", self.path / "checkpoint.previous.pt"
         if not newest.exists() and not previous.exists():
             return None
-        checkpoint = _unpacked(newest)
-        if checkpoint is None and (checkpoint := _unpacked(previous)) is not None:
+        checkpoint = unpacked(newest)
+        if checkpoint is None and (checkpoint := unpacked(previous)) is not None:
             with writing(newest, ADVICE):
                 previous.replace(newest)  # or the next save would put the damaged file in its place
         if checkpoint is None:
             raise CorruptRun(f"No checkpoint in {self.path} can be read; delete the folder to start anew.")
         return checkpoint
 
-    def close(self, meta: Mapping[str, Any]) -> None:
-        """Marks the run as finished and removes what only a running one needs."""
+    def kept(self) -> Record | None:
+        """Returns the record of a finished run, or None where there is none that can be read."""
+        try:
+            return Record.from_text((self.path / "record.json").read_text())
+        except (OSError, ValueError):
+            return None
+
+    def record(self) -> Record | None:
+        """Returns what a finished run has measured, from its checkpoint where it has that alone; or None."""
+        if (record := self.kept()) is not None:
+            return record
+        with suppress(CorruptRun, StorageError):
+            saved = self.load()
+            if saved is not None and saved.finished:
+                return saved.record
+        return None
+
+    def close(self, meta: Mapping[str, Any], record: Record, keep_weights: bool) -> None:
+        """Marks the run as finished and removes what only a running one needs.
+
+        Args:
+            meta: Content of ``meta.json``.
+            record: What the run has measured.
+            keep_weights: Whether its checkpoint stays.
+        """
+        kept = keep_weights and (self.path / "checkpoint.pt").exists()
         with uninterrupted():
-            self.write_meta({**meta, "finished": True})
-            for name in ("checkpoint.previous.pt", "error.txt"):
-                with writing(self.path / name, ADVICE):
-                    (self.path / name).unlink(missing_ok=True)
+            write_text(self.path / "record.json", record.text(), ADVICE)
+            self.write_meta({**meta, **record.totals(), "finished": True, "weights_kept": kept})
+            self.tidy()
 
+    def keeps_weights(self) -> bool:
+        """Tells whether the weights of a finished run were asked for; those of an earlier version count so."""
+        return bool((self.meta() or {}).get("weights_kept", True))
 
-def difference(found: Any, wanted: Any, name: str) -> str | None:
-    """Describes the first field in which two JSON values differ, or returns None."""
-    if isinstance(found, Mapping) and isinstance(wanted, Mapping):
-        for key in sorted({*found, *wanted}):
-            change = difference(found.get(key, _UNSET), wanted.get(key, _UNSET), key)
-            if change is not None:
-                return change
-        return None
-    if json.dumps(found) == json.dumps(wanted):
-        return None
-    before, now = (f"{name} unset" if value == _UNSET else f"{name}={value!r}" for value in (found, wanted))
-    return f"{before}, not {now}"
+    def tidy(self) -> None:
+        """Removes from a finished run what only a running one needs, which a killed process may have left.
 
-
-def _packed(checkpoint: Checkpoint) -> bytes:
-    import torch  # noqa: PLC0415  (the command line's light commands never load it)
-
-    buffer = io.BytesIO()
-    content = {
-        "format": FORMAT,
-        "record": checkpoint.record.state(),
-        "env": checkpoint.env,
-        "agent": checkpoint.agent,
-        "finished": checkpoint.finished,
-    }
-    torch.save(content, buffer)
-    return buffer.getvalue()
-
-
-def _unpacked(path: Path) -> Checkpoint | None:
-    """Returns the checkpoint of a file, or None when the file is damaged."""
-    content = load_archive(path)
-    if content is None or content.get("format") != FORMAT:
-        return None
-    record = Record(**content["record"])
-    return Checkpoint(record, content["env"], content["agent"], content["finished"])
-
-
-def load_archive(path: Path) -> dict[str, Any] | None:
-    """Loads what ``torch.save`` wrote, or returns None when a single byte of it is missing or damaged.
-
-    Torch itself notices a short file, but not a flipped bit: the archive's own checksums do.
-    """
-    import torch  # noqa: PLC0415  (see above)
-
-    try:
-        with zipfile.ZipFile(path) as archive:
-            if archive.testzip() is not None:
-                return None
-        content = torch.load(path, weights_only=True, map_location="cpu")
-    except _DAMAGE:
-        return None
-    return content if isinstance(content, dict) else None
+        Raises:
+            StorageError: It cannot be removed.
+        """
+        names = _CHECKPOINTS[:1] if self.keeps_weights() else _CHECKPOINTS
+        for name in (*names, "error.txt"):
+            with writing(self.path / name, ADVICE):
+                (self.path / name).unlink(missing_ok=True)

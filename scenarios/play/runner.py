@@ -5,23 +5,27 @@ from __future__ import annotations
 import time
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import gymnasium as gym
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 import agents
 from alenv import core
-from alenv.errors import AlenvError, LabelLeak
+from alenv.errors import AlenvError, LabelLeak, StorageError
 from alenv.files import write_text
+from alenv.progress import Status, listening, progress, recording
 from scenarios.plan.arm import make_environment
 from scenarios.play.board import Board
+from scenarios.play.checkpoint import Checkpoint
 from scenarios.play.events import Event, Listener
 from scenarios.play.first_cycle import first_cycle
 from scenarios.play.meta import describe
 from scenarios.play.record import Record
-from scenarios.play.run_folder import ADVICE, Checkpoint, Run, RunFolder
+from scenarios.play.run_folder import ADVICE, Run, RunFolder
 
 
 def execute(run: Run, listener: Listener) -> None:
@@ -31,10 +35,12 @@ def execute(run: Run, listener: Listener) -> None:
     """
     try:
         if run.folder.finished(run.configuration):
+            with suppress(StorageError):  # a finished folder may lie where nothing can be written
+                run.folder.tidy()
             listener(Event(run.name, "skipped"))
             return
         with run.folder.locked():
-            _play(run, listener)
+            _Player(run, listener).play()
         listener(Event(run.name, "finished"))
     except (AlenvError, gym.error.Error, OSError) as error:
         listener(Event(run.name, "failed", error=one_line(error)))
@@ -53,28 +59,56 @@ def _keep_traceback(folder: RunFolder, error: Exception) -> str:
     return f"{type(error).__name__}: {one_line(error)} (traceback in {path})"
 
 
-def _play(run: Run, listener: Listener) -> None:
-    folder = run.folder
-    begun = folder.meta()
-    env = make_environment(run.arm, run.threads)
-    try:
-        playthrough = Playthrough(run, env)
-        meta = describe(run, playthrough.core)
-        if begun is not None:
-            folder.check(begun, meta)
-        folder.write_meta(meta)
-        with _threads(meta["threads"]), Board(folder.path) as board:
+class _Player:
+    """Plays a run in a folder that is locked, and tells how far it is."""
+
+    def __init__(self, run: Run, listener: Listener) -> None:
+        self._run, self._folder, self._listener = run, run.folder, listener
+        self._playthrough: Playthrough | None = None
+
+    def play(self) -> None:
+        """Plays from wherever the folder stands; one that has everything but a file gets that file."""
+        begun = self._folder.meta()
+        with listening(self._tell):
+            env = make_environment(self._run.arm, self._run.threads, render=self._run.render)
+            try:
+                playthrough = self._playthrough = Playthrough(self._run, env)
+                meta = describe(self._run, playthrough.core)
+                if begun is not None:
+                    self._folder.check(begun, meta)
+                record = self._folder.kept()
+                if record is None:
+                    self._folder.write_meta(meta)
+                    with _threads(meta["threads"]):
+                        self._play_cycles(playthrough)
+                    playthrough.check_ledger()
+                    record = playthrough.record
+                else:
+                    self._folder.export(record, playthrough.core.rows)
+                kept = bool((begun or {}).get("weights_kept"))  # those of a finished run that lacks a file
+                self._folder.close(meta, record, self._run.keep_weights or kept)
+            finally:
+                env.close()
+
+    def _play_cycles(self, playthrough: Playthrough) -> None:
+        with Board(self._folder.path) as board:
             playthrough.open()
-            board.add(playthrough.record.curve)
-            listener(playthrough.event())
-            while not playthrough.finished:
+            first = 0
+            while True:
+                if self._run.render:
+                    board.keep(playthrough.picture(), len(playthrough.record.curve) - 1)
+                board.add(playthrough.record, first)
+                self._listener(playthrough.event())
+                if playthrough.finished:
+                    return
+                first = len(playthrough.record.curve)
                 playthrough.step()
-                board.add(playthrough.record.curve[-1:])
-                listener(playthrough.event())
-        playthrough.check_ledger()
-        folder.close(meta)
-    finally:
-        env.close()
+
+    def _tell(self, status: Status) -> None:
+        """Passes on how far the cycle is that is under way."""
+        found = self._playthrough
+        cycle, cycles = (0, 0) if found is None else (len(found.record.curve), found.core.protocol.cycles)
+        self._listener(Event(self._run.name, "phase", cycle, cycles, status=status))
 
 
 @contextmanager
@@ -124,13 +158,17 @@ class Playthrough:
     def step(self) -> None:
         """Plays one cycle and saves."""
         started = time.perf_counter()
-        action = self._agent.act(self._observation)
+        with progress("query", 0):
+            action = self._agent.act(self._observation)
         seconds = time.perf_counter() - started
         scoring = {name: self.core.costs[name] for name in ("inference_seconds", "inferred_images")}
-        self._observation, reward, terminated, _, info = self._env.step(action)
+        scoring["query_peak_memory_megabytes"] = self.core.costs["peak_memory_megabytes"]
+        with recording() as trained:
+            self._observation, reward, terminated, _, info = self._env.step(action)
         self._agent.update(*agents.feedback(float(reward), info))
         self.record.queries.append([int(index) for index in info["query"]])
-        costs = {**self.core.costs, **scoring, "query_seconds": seconds}  # the step has cleared its own
+        costs = {**self.core.costs, **trained.numbers(), **scoring}  # the step has cleared its own scoring
+        costs["query_seconds"] = seconds
         self.record.add(info, self.core.test_correct, self.core.test_size, float(reward), costs)
         self._save(finished=terminated)
 
@@ -147,6 +185,11 @@ class Playthrough:
                 f"The labels of {len(revealed - paid)} images were revealed that were not paid for, so the run counts "
                 f"for nothing; mend the agent {self._run.arm.agent}, delete {self._run.folder.path}, and repeat."
             )
+
+    def picture(self) -> NDArray[np.uint8]:
+        """Returns the picture of the cycle that has just ended; the environment was made to render."""
+        picture: NDArray[np.uint8] = self._env.render()  # type: ignore[assignment]  # Gymnasium says anything
+        return picture
 
     def event(self) -> Event:
         """Describes the cycle that has just ended."""

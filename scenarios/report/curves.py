@@ -61,15 +61,15 @@ def gather(runs: Sequence[Run], failed: dict[str, str]) -> list[Curves]:
 def _read(run: Run) -> np.ndarray:
     """Returns labeled count and accuracy of every cycle, float64 (T + 1, 2).
 
-    A damaged file is written again from the checkpoint, where it can be written.
+    A damaged file is written again from what the run has kept, where it can be written.
     """
     folder = run.folder
     file, cycles = folder.path / "curve.csv", folder.cycles()
     rows = _parsed(_text(file), cycles)
-    if rows is None and (saved := folder.load()) is not None and saved.finished:
-        rows = _parsed(saved.record.curve_csv(), cycles)
-        with suppress(StorageError):  # nothing is lost: the next report reads the checkpoint again
-            write_text(file, saved.record.curve_csv())
+    if rows is None and (record := folder.record()) is not None:
+        rows = _parsed(record.curve_csv(), cycles)
+        with suppress(StorageError):  # nothing is lost: the next report reads the record again
+            write_text(file, record.curve_csv())
     if rows is None:
         raise CorruptRun(f"{file} cannot be read; delete its folder and repeat the command.")
     return rows

@@ -21,6 +21,7 @@ from scenarios.report.tables import pair
 
 HEADING_LETTER = 0.125  # inches that one bold letter of the heading takes, with some to spare
 LABEL_SIZE = 9
+FEW_SEEDS = 5  # with fewer, an interval says next to nothing, and every seed can be shown
 INK, SOFT, GRID = "#222222", "#666666", "#e6e6e6"
 
 # Tol's "bright" and "muted" qualitative schemes: apart for every common kind of color blindness. The agents
@@ -98,7 +99,9 @@ class Gains:
 
 
 def draw(curves: Sequence[Curves], against: Mapping[str, str], title: str) -> Figure:
-    """Draws mean learning curves beside paired differences, with 95 % bands.
+    """Draws mean learning curves beside paired differences.
+
+    Both have 95 % bands, or a thin line per seed where those are fewer than ``FEW_SEEDS``.
 
     Args:
         curves: The arms, at least one.
@@ -129,7 +132,7 @@ def draw(curves: Sequence[Curves], against: Mapping[str, str], title: str) -> Fi
     figure.text(
         left, 0.975, heading, ha="left", va="top", fontsize=13, fontweight="bold", color=INK, parse_math=False
     )
-    figure.text(left, 0.915, _subtitle(curves), ha="left", va="top", fontsize=9.5, color=SOFT)
+    figure.text(left, 0.915, _subtitle(curves, compared), ha="left", va="top", fontsize=9.5, color=SOFT)
     return figure
 
 
@@ -168,12 +171,14 @@ def _text_width(figure: Figure, label: str) -> float:
     return width
 
 
-def _subtitle(curves: Sequence[Curves]) -> str:
+def _subtitle(curves: Sequence[Curves], compared: Sequence[Gains]) -> str:
     counts = sorted({len(arm.seeds) for arm in curves})
     seeds = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
     noun = "seed" if counts == [1] else "seeds"
-    band = "; bands: 95 % confidence interval over seeds" if counts[-1] > 1 else ""
-    return f"mean of {seeds} {noun}{band}"
+    drawn = {*counts, *(len(gains.points) for gains in compared)}
+    few = "; thin lines: single seeds" if any(1 < count < FEW_SEEDS for count in drawn) else ""
+    band = "; bands: 95 % confidence interval over seeds" if max(drawn) >= FEW_SEEDS else ""
+    return f"mean of {seeds} {noun}{few}{band}"
 
 
 def _draw_curves(axes: Axes, curves: Sequence[Curves], style: dict[str, Look]) -> None:
@@ -209,7 +214,7 @@ def _draw_pairs(axes: Axes, compared: Sequence[Gains], style: dict[str, Look]) -
 
 
 def _scale(axes: Axes, drawn: Sequence[np.ndarray]) -> None:
-    """Shows every seed's value; a band may leave the picture, since that of two seeds is absurdly wide."""
+    """Shows every seed's value; a band may leave the picture, since that of few seeds is wide."""
     low, high = min(float(values.min()) for values in drawn), max(float(values.max()) for values in drawn)
     room = 0.06 * (high - low) or 1.0
     axes.set_ylim(low - room, high + room)
@@ -231,10 +236,19 @@ def _prepare(axes: Axes, unit: str, heading: str) -> None:
 def _draw_line(
     axes: Axes, labeled: np.ndarray, values: np.ndarray, look: Look, label: str
 ) -> tuple[float, float, str, str]:
-    """Draws mean and band of (S, P) values, and returns where the line ends and how it is labeled."""
+    """Draws the mean of (S, P) values with its band, or with every seed where they are few.
+
+    Returns:
+        Where the line ends, and how it is labeled.
+    """
     mean = values.mean(axis=0)
-    low, high = np.array([stats.interval(column) for column in values.T]).T
-    if len(values) > 1:
+    if 1 < len(values) < FEW_SEEDS:
+        for seed in values:
+            axes.plot(
+                labeled, seed, color=look.color, linestyle=look.dash, linewidth=0.6, alpha=0.6, zorder=1.5
+            )
+    elif len(values) > 1:
+        low, high = np.array([stats.interval(column) for column in values.T]).T
         axes.fill_between(labeled, low, high, color=look.color, alpha=0.10, linewidth=0)
     axes.plot(
         labeled,

@@ -13,9 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import stats
 
-FEW_SEEDS = 20
 MOST_SEEDS = 100_000
-_RESAMPLES = 9_999
 
 
 class Interval(NamedTuple):
@@ -56,8 +54,8 @@ def spread(values: np.ndarray) -> float:
 def interval(values: np.ndarray, confidence: float = 0.95) -> Interval:
     """Returns a confidence interval of the mean.
 
-    Below ``FEW_SEEDS`` values it is Student's t interval, from there on the BCa bootstrap (Efron 1987): with
-    five normal values a nominal 95 % bootstrap interval covers the mean in about 82 % of cases, t in 95 %.
+    Student's t interval at any number of seeds. Measured at a nominal 95 %: with 20 normal values it covers the mean
+    in 95 % of cases, with 20 exponential ones in 92 %; the BCa bootstrap covers it in 93 and 91 %, and no better at 40.
 
     Args:
         values: (S,), one per seed; for a comparison, the paired differences.
@@ -67,19 +65,9 @@ def interval(values: np.ndarray, confidence: float = 0.95) -> Interval:
         return Interval(math.nan, math.nan)
     mean = float(np.mean(values))
     if np.ptp(values) == 0:
-        return Interval(mean, mean)  # no spread to resample
-    if len(values) < FEW_SEEDS:
-        half = float(stats.t.ppf((1 + confidence) / 2, len(values) - 1) * stats.sem(values))
-        return Interval(mean - half, mean + half)
-    found = stats.bootstrap(
-        (values,),
-        np.mean,
-        n_resamples=_RESAMPLES,
-        confidence_level=confidence,
-        method="BCa",
-        rng=np.random.default_rng(0),
-    ).confidence_interval
-    return Interval(float(found.low), float(found.high))
+        return Interval(mean, mean)
+    half = float(stats.t.ppf((1 + confidence) / 2, len(values) - 1) * stats.sem(values))
+    return Interval(mean - half, mean + half)
 
 
 def paired(values: np.ndarray, reference: np.ndarray) -> Difference:

@@ -18,7 +18,6 @@ from typing import Any
 import fake_al  # noqa: F401  (registers the environment)
 import gymnasium as gym
 import torch
-import torch.utils.tensorboard
 
 from scenarios.plan.arm import Arm
 from scenarios.play.run_folder import Run

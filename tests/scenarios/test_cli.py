@@ -14,6 +14,7 @@ from command import FAKE, error, run
 from stable_baselines3 import PPO
 
 import agents
+from alenv import ENVIRONMENTS
 from scenarios import cli
 from scenarios.bench import explicit
 from scenarios.bench.query import SMALL, is_exact
@@ -72,6 +73,21 @@ def test_scenarios() -> None:
     assert {"label": "ll4al", "against": "random", "sign": 1, "at": "end"}.items() <= listed[0]["checks"][
         -5
     ].items()
+
+
+@pytest.mark.parametrize("width", ["60", "36"])
+def test_a_narrow_terminal_cuts_no_name(width: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", width)
+    for command, names in (
+        (("envs",), ENVIRONMENTS),
+        (("agents",), agents.names()),
+        (("scenarios",), ["default_setting"]),
+        (("scenarios", "default_setting"), ["ALFashionMnist-v0", "entropy", "coreset", "module"]),
+    ):
+        text = run(*command)[1]
+        assert all(name in text for name in names)
+        assert "…" not in text
+        assert max(map(len, text.splitlines())) <= int(width)
 
 
 def test_data_list_and_verify() -> None:
@@ -186,19 +202,19 @@ def test_a_failed_reference_is_not_replaced(tmp_path: Path) -> None:
         ("curve.csv", ""),
     ],
 )
-@pytest.mark.parametrize("checkpoint", [True, False])
-def test_one_damaged_run_hides_no_other(tmp_path: Path, file: str, content: str, checkpoint: bool) -> None:
+@pytest.mark.parametrize("recorded", [True, False])
+def test_one_damaged_run_hides_no_other(tmp_path: Path, file: str, content: str, recorded: bool) -> None:
     base = ("compare", FAKE, "--agents", "random,margin", "--seeds", "2", "--out", str(tmp_path))
     assert run(*base)[0] == 0
     whole = (tmp_path / "curves.csv").read_text()
     folder = next(tmp_path.glob("margin-seed1-*"))
     curve = (folder / "curve.csv").read_text()
     (folder / file).write_text(content)
-    if not checkpoint:
-        (folder / "checkpoint.pt").unlink()
+    if not recorded:
+        (folder / "record.json").write_text("{}")
     code, text, err = run(*base)
     assert "random" in text
-    if file == "curve.csv" and checkpoint:
+    if file == "curve.csv" and recorded:
         assert code == 0
         assert (folder / "curve.csv").read_text() == curve
         assert (tmp_path / "curves.csv").read_text() == whole
@@ -245,7 +261,7 @@ def test_changed_files_are_a_changed_configuration(tmp_path: Path) -> None:
     np.save(file, np.random.default_rng(0).random((1797, 5), np.float32))
     assert run(*base, "--agents", "random")[0] == 0
     np.save(file, np.random.default_rng(1).random((1797, 5), np.float32))
-    assert "begun with embedding=" in error(*base, "--agents", "random")
+    assert "were begun before embedding file e.npy changed; choose" in error(*base, "--agents", "random")
     curves = []
     for place in (out, tmp_path / "fresh"):  # another agent may join, but not on the old first cycle
         base[base.index("--out") + 1] = str(place)
@@ -264,7 +280,7 @@ def test_another_policy_under_the_same_path_is_refused(tmp_path: Path) -> None:
         agents.save_policy(PPO("MlpPolicy", env, n_steps=4, batch_size=4, seed=seed), tmp_path / "mine")
         found, _, err = run(*base)
         assert found == code, err
-    assert "begun with policy/weights.pt=" in err
+    assert "were begun before the policy changed; choose another folder" in err
 
 
 def test_a_missing_head_is_said_before_anything_is_trained(tmp_path: Path) -> None:
@@ -323,6 +339,19 @@ def test_a_changed_setting_is_refused_by_name(tmp_path: Path) -> None:
     [
         (["comparee"], "did you mean 'compare'?"),
         (["compare", FAKE, "--agents", "randm"], "did you mean 'random'?"),
+        (["compare", "ALDigit-v0", "--agents", "random"], "did you mean 'ALDigits-v0'?"),
+        (
+            ["compare", "ALNope-v0", "--agents", "random"],
+            "There is no environment 'ALNope-v0'; did you mean 'AL",
+        ),
+        (["bench", "env", "alenv:ALDigitRidge-v0"], "did you mean 'ALDigitsRidge-v0'?"),
+        (["compare", FAKE, "--agents", "random", "--out", ""], "it is empty; name a folder"),
+        (["run", "default_setting", "--out="], "it is empty; name a folder"),
+        (
+            ["compare", "ALImageFolder-v0", "--agents", "random", "--set", "root="],
+            "says no value; write root=VALUE",
+        ),
+        (["compare", FAKE, "--agents", "random", "--set", "device=7"], "There is no device '7'"),
         (["compare", "ALDigit-v0", "--agents", "random"], "ALDigits"),
         (["compare", FAKE, "--agents", "random", "--set", "id=x"], "id="),
         (["compare", FAKE, "--agents", "random@id=3"], "id="),

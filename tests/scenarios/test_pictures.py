@@ -178,6 +178,46 @@ def test_every_shape_of_comparison_is_drawn(seeds: int, cycles: int) -> None:
             assert (image == color).all(axis=2).any(), other.label
 
 
+@pytest.mark.parametrize(("seeds", "thin", "bands"), [(1, 0, 0), (2, 2, 0), (4, 4, 0), (5, 0, 1)])
+def test_few_seeds_are_drawn_one_by_one(seeds: int, thin: int, bands: int) -> None:
+    curves = [arm("random", 0.0, seeds), arm("margin", 0.01, seeds)]
+    figure = pictures.draw(curves, to("random", curves), "A title")
+    left, right = figure.axes
+    assert [len([line for line in axes.lines if line.get_linewidth() < 1]) for axes in (left, right)] == [
+        2 * thin,
+        thin,
+    ]
+    assert [len(axes.collections) for axes in (left, right)] == [2 * bands, bands]
+    (said,) = [text.get_text() for text in figure.texts if text.get_text().startswith("mean of")]
+    assert ("thin lines: single seeds" in said, "bands: 95 %" in said) == (thin > 0, bands > 0)
+    drawn = [line.get_ydata() for line in left.lines if line.get_linewidth() < 1][:thin]
+    for line, seed in zip(drawn, curves[0].accuracy[:thin], strict=True):
+        assert np.allclose(np.asarray(line), 100 * seed)
+
+
+def test_few_and_many_seeds_in_one_picture() -> None:
+    curves = [arm("random", 0.0, 6), arm("margin", 0.01, 3)]
+    figure = pictures.draw(curves, to("random", curves), "A title")
+    (said,) = [text.get_text() for text in figure.texts if text.get_text().startswith("mean of")]
+    assert (
+        said == "mean of 3 to 6 seeds; thin lines: single seeds; bands: 95 % confidence interval over seeds"
+    )
+
+
+@pytest.mark.parametrize("width", [45, 60, 80])
+def test_a_narrow_terminal_loses_columns_and_no_name(width: int) -> None:
+    long = "ll4al@joint=loss_prediction"
+    curves = [arm("random", 0.0), arm(long, 0.02)]
+    console = Console(width=width, record=True, file=io.StringIO())
+    console.print(table(summarize(curves, to("random", curves)), to("random", curves)))
+    text = console.export_text()
+    assert "…" not in text
+    assert max(map(len, text.splitlines())) <= width
+    assert f" {long} " in text
+    assert "70.07" in text
+    assert ("no room for: labels" in text) == (width < 100)
+
+
 def test_an_agent_keeps_its_color_and_its_arms_differ() -> None:
     curves = [arm("random", 0), arm("x", 0, agent="margin:pool=all"), arm("y", 0, agent="margin")]
     looks = pictures.looks(curves)

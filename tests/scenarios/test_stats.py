@@ -29,18 +29,12 @@ def test_t_interval_equals_a_one_sample_t_test() -> None:
     assert stats.interval(gains) == pytest.approx((0.76 - half, 0.76 + half))
 
 
-def test_bca_interval_equals_efrons_formula() -> None:
-    values = np.random.default_rng(3).exponential(size=30)
-    rng = np.random.default_rng(1)
-    means = np.sort([rng.choice(values, 30).mean() for _ in range(40_000)])
-    z0 = scipy_stats.norm.ppf((means < values.mean()).mean())
-    jackknife = np.array([np.delete(values, i).mean() for i in range(30)])
-    d = jackknife.mean() - jackknife
-    a = (d**3).sum() / (6 * (d**2).sum() ** 1.5)
-    z = scipy_stats.norm.ppf([0.025, 0.975])
-    levels = scipy_stats.norm.cdf(z0 + (z0 + z) / (1 - a * (z0 + z)))
-    assert stats.interval(values) == pytest.approx(np.quantile(means, levels), abs=0.02)
-    assert stats.interval(values) == stats.interval(values)
+@pytest.mark.parametrize("seeds", [5, 20, 40])
+def test_a_95_percent_interval_covers_the_mean_in_95_percent_of_cases(seeds: int) -> None:
+    """A BCa bootstrap covers it in 82, 92.6 and 93.5 % of normal samples of these sizes."""
+    draws = np.random.default_rng(0).normal(3.0, 2.0, (4000, seeds))
+    ends = np.array([stats.interval(values) for values in draws])
+    assert ((ends[:, 0] < 3.0) & (ends[:, 1] > 3.0)).mean() == pytest.approx(0.95, abs=0.009)
 
 
 def test_intervals_that_do_not_exist() -> None:
