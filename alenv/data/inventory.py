@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,7 +28,7 @@ class Entry:
         source: Where the pixels come from, empty where nothing is cached; of an embedding, its dataset.
         path: The cache folder, or None.
         size_bytes: What the folder takes on disk.
-        root: The user's folder, for image folders.
+        root: The user's folder, for image folders and their embeddings.
         checksum: That of the dataset's pixels, empty where not known.
         found: What was found in a folder of images, in one line, else None.
     """
@@ -74,7 +74,8 @@ def listing() -> tuple[Entry, ...]:
         else:
             entries.append(Entry(name, "not cached", *source.counts, source.num_classes, source.image_shape))
     found = [_entry(image_folder.NAME, folder) for folder in _folders(image_folder.NAME)]
-    return (*entries, *(found or [Entry(image_folder.NAME, "not cached")]), *_embeddings())
+    roots = {entry.checksum: entry.root for entry in found}
+    return (*entries, *(found or [Entry(image_folder.NAME, "not cached")]), *_embeddings(roots))
 
 
 def verify(name: str) -> tuple[Path, ...]:
@@ -105,7 +106,7 @@ def verify(name: str) -> tuple[Path, ...]:
 
 
 def remove(given: Sequence[str | Path] = (), *, all_folders: bool = False) -> tuple[Entry, ...]:
-    """Frees what the cache holds of some datasets, and the embeddings of their images; no other file is touched.
+    """Frees what the cache holds of some datasets, with the embeddings of their images; no other file is touched.
 
     Args:
         given: Names as :func:`listing` gives them (``cifar10``, or the handle of one image folder or
@@ -124,7 +125,8 @@ def remove(given: Sequence[str | Path] = (), *, all_folders: bool = False) -> tu
     chosen = [entry for name in given for entry in _chosen(name, cached)]
     if all_folders:
         chosen += [entry for entry in cached if entry.name == image_folder.NAME]
-    checksums = {entry.checksum for entry in chosen if entry.state == "cached"}
+    staying = {entry.checksum for entry in cached if entry.state == "cached" and entry not in chosen}
+    checksums = {entry.checksum for entry in chosen if entry.state == "cached"} - staying
     chosen += [entry for entry in cached if entry.state == "embedding" and entry.checksum in checksums]
     going = {entry.path: entry for entry in chosen if entry.path is not None}
     for path in going:
@@ -194,13 +196,24 @@ def _entry(name: str, folder: Path) -> Entry:
     )
 
 
-def _embeddings() -> Iterator[Entry]:
-    """Yields the cached embeddings; one with a damaged record has no dataset."""
+def _embeddings(roots: Mapping[str, str]) -> Iterator[Entry]:
+    """Yields the cached embeddings; one with a damaged record has no dataset.
+
+    Args:
+        roots: {checksum: folder} of the cached image folders.
+    """
     for folder in _finished(cache.root() / EMBEDDINGS, "*"):
         try:
             facts = json.loads((folder / cache.META).read_text(encoding="ascii"))
             source, checksum = f"embedding of {facts['dataset']}", str(facts["checksum"])
         except (OSError, ValueError, LookupError, TypeError):
             source, checksum = "embedding", ""
-        size = cache.size(folder)
-        yield Entry(folder.name, "embedding", source=source, path=folder, size_bytes=size, checksum=checksum)
+        yield Entry(
+            folder.name,
+            "embedding",
+            source=source,
+            path=folder,
+            size_bytes=cache.size(folder),
+            root=roots.get(checksum, ""),
+            checksum=checksum,
+        )
