@@ -91,7 +91,7 @@ def _shortened(names: Sequence[str]) -> str:
 
 def _kinds(passed: Counter[str]) -> str:
     """Returns how many files there are of each kind, the rarer kinds summed up."""
-    common = passed.most_common()
+    common = sorted(passed.items(), key=lambda pair: (-pair[1], pair[0]))
     said = [f"{count:,} {kind}" for kind, count in common[:_NAMED_KINDS]]
     rest = sum(count for _, count in common[_NAMED_KINDS:])
     return ", ".join([*said, f"{rest:,} of other kinds"] if rest else said)

@@ -233,12 +233,12 @@ def spoil(root: Path, count: int) -> list[str]:
 
 
 def test_unreadable_images_are_named(tmp_path: Path, place: Path) -> None:
-    root = write_folder(tmp_path / "photos")
+    root = write_folder(tmp_path / "photos", 20)
     spoilt = spoil(root, 12)
     with pytest.raises(errors.UnreadableImages) as caught:
         data.load("image_folder", root=root)
     said = str(caught.value)
-    assert said.startswith("12 of 30 images")
+    assert said.startswith("12 of 60 images")
     assert f"6 cut off ({', '.join(spoilt[0:10:2])}, ...: copy again)" in said
     assert f"6 empty ({', '.join(spoilt[1:10:2])}, ...: copy again)" in said
     assert spoilt[10] not in said
