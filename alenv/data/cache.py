@@ -82,8 +82,11 @@ def remove_folder(folder: Path) -> int:
 
 
 def size(folder: Path) -> int:
-    """Returns how many bytes the files of a folder take."""
-    return sum(file.stat().st_size for file in folder.glob("*"))
+    """Returns how many bytes the files of a folder take, 0 where another process has just removed it."""
+    try:
+        return sum(file.stat().st_size for file in folder.iterdir())
+    except FileNotFoundError:
+        return 0
 
 
 def _outgoing(folder: Path) -> Path:

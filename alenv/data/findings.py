@@ -51,13 +51,16 @@ class Findings:
         loose = train.loose + test.loose + len(beside.images)
         return cls(root, splits, left_out, loose, passed)
 
-    def sentence(self, train: ClassFolders, test: ClassFolders, skipped: Mapping[str, str]) -> str:
+    def sentence(
+        self, train: ClassFolders, test: ClassFolders, skipped: Mapping[str, str], several: int
+    ) -> str:
         """Says in one line what is read and what is not.
 
         Args:
             train: The train files.
             test: The test files.
             skipped: {file: reason} of those among them that cannot be decoded.
+            several: How many of them hold further frames or pages, which are not read.
         """
         names = train.class_names
         parts = [
@@ -72,6 +75,8 @@ class Findings:
             parts.append(f"left out: {', '.join(left)}")
         if self.passed:
             parts.append(f"passed over as no images: {_kinds(self.passed)}")
+        if several:
+            parts.append(f"read of {several:,} files: the first frame or page alone")
         if skipped:
             parts.append(f"skipped as unreadable: {counted(skipped)}")
         return "; ".join(parts)

@@ -74,8 +74,8 @@ class ImageFolder:
         """
         channels = 1 if all_grey(self.root, self.train.files + self.test.files) else 3
         shape = (self.image_size, self.image_size, channels)
-        failed = write_splits(self.root, {"train": self.train, "test": self.test}, shape, writer)
-        self._judge(failed)
+        reading = write_splits(self.root, {"train": self.train, "test": self.test}, shape, writer)
+        self._judge(reading.failed)
         return storage.Provenance(
             name=NAME,
             class_names=self.train.class_names,
@@ -84,8 +84,9 @@ class ImageFolder:
                 "root": str(self.root),
                 "fingerprint": self.fingerprint,
                 "order_seed": self.order_seed,
-                "skipped": dict(sorted(failed.items())),
-                "found": self.findings.sentence(self.train, self.test, failed),
+                "skipped": dict(sorted(reading.failed.items())),
+                "several": reading.several,
+                "found": self.findings.sentence(self.train, self.test, reading.failed, reading.several),
             },
         )
 
@@ -95,8 +96,8 @@ class ImageFolder:
         Raises:
             CorruptDataset: A file is missing or damaged.
         """
-        skipped = storage.read_meta(self.folder)["skipped"]
-        found = self.findings.sentence(self.train, self.test, skipped)
+        meta = storage.read_meta(self.folder)
+        found = self.findings.sentence(self.train, self.test, meta["skipped"], meta["several"])
         return replace(storage.read(self.folder), found=found)
 
     def _judge(self, failed: Mapping[str, str]) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -42,6 +42,12 @@ _FORMATS = (
 )
 
 
+class _Decoded(NamedTuple):
+    row: np.ndarray  # uint8 (H, W, C)
+    peak: int  # of a deep image the largest value before it is scaled, else 0
+    several: bool  # whether there are further frames or pages
+
+
 @dataclass
 class Reading:
     """How the files of one folder are decoded, and what decoding them has shown.
@@ -50,12 +56,14 @@ class Reading:
         shape: Height, width and channels (1 or 3) of every row.
         bits: Depth of the deep images, those of more than 8 bits: their full scale is ``2 ** bits - 1``.
         peak: The largest value in any deep image, 0 where there is none.
+        several: How many files hold further frames or pages, which are not read.
         failed: {file: reason} of what cannot be decoded and is left out.
     """
 
     shape: tuple[int, int, int]
     bits: int = _FULL_BITS
     peak: int = 0
+    several: int = 0
     failed: dict[str, str] = field(default_factory=dict)
 
     def again(self) -> Reading | None:
@@ -66,21 +74,22 @@ class Reading:
 
 def write_splits(
     root: Path, splits: Mapping[str, ClassFolders], shape: tuple[int, int, int], writer: Writer
-) -> dict[str, str]:
+) -> Reading:
     """Decodes the files of ``"train"`` and ``"test"`` into the cache.
 
     All deep images are scaled alike, by the depth that the largest value of the whole folder needs, so that
     12-bit counts fill the range and brightness stays comparable between images.
 
     Returns:
-        {file: reason} of the files that cannot be decoded and are left out.
+        What decoding has shown, the files that are left out among it.
     """
-    reading: Reading | None = Reading(shape)
-    while reading is not None:
+    following: Reading | None = Reading(shape)
+    while following is not None:
+        reading = following
         for name, split in splits.items():
             writer.split(name, shape, decode_all(root, split, reading, f"Reading {name} images"))
-        failed, reading = reading.failed, reading.again()
-    return failed
+        following = reading.again()
+    return reading
 
 
 def open_image(file: Path) -> ImageFile.ImageFile:
@@ -118,7 +127,7 @@ def decode(file: Path, image_shape: tuple[int, int, int]) -> np.ndarray:
     Raises:
         Exception: Whatever the decoder of that format raises.
     """
-    return _decode(file, image_shape, _FULL_BITS)[0]
+    return _decode(file, image_shape, _FULL_BITS).row
 
 
 def decode_all(root: Path, split: ClassFolders, reading: Reading, title: str) -> Iterator[RowBlock]:
@@ -131,7 +140,7 @@ def decode_all(root: Path, split: ClassFolders, reading: Reading, title: str) ->
         title: What the progress bar says.
     """
 
-    def attempt(name: str) -> tuple[np.ndarray, int] | None:
+    def attempt(name: str) -> _Decoded | None:
         try:
             return _decode(root / name, reading.shape, reading.bits)
         except unreadable.UnusablePixels as problem:
@@ -147,24 +156,28 @@ def decode_all(root: Path, split: ClassFolders, reading: Reading, title: str) ->
     ):
         for start in range(0, len(split.files), size):
             names = split.files[start : start + size]
-            rows = list(pool.map(attempt, names))
-            kept = [position for position, row in enumerate(rows) if row is not None]
+            found = list(pool.map(attempt, names))
+            kept = [position for position, one in enumerate(found) if one is not None]
+            decoded = [one for one in found if one is not None]
             if kept:
                 yield RowBlock(
-                    np.stack([row[0] for row in rows if row is not None]),
+                    np.stack([one.row for one in decoded]),
                     split.labels[start : start + size][kept],
                     tuple(names[position] for position in kept),
                 )
-                reading.peak = max(reading.peak, *(row[1] for row in rows if row is not None))
+                reading.peak = max(reading.peak, *(one.peak for one in decoded))
+                reading.several += sum(one.several for one in decoded)
             advance(len(names))
 
 
-def _decode(file: Path, shape: tuple[int, int, int], bits: int) -> tuple[np.ndarray, int]:
-    """Returns the row of an image and, for a deep one, its largest value before it is scaled, else 0."""
+def _decode(file: Path, shape: tuple[int, int, int], bits: int) -> _Decoded:
+    """Reads the first frame of an image at the depth of ``bits``; see :func:`decode`."""
     from PIL import Image, ImageOps  # noqa: PLC0415  (`import alenv` stays light)
 
     height, width, channels = shape
     with open_image(file) as opened:
+        # The second picture of an MPO file is the other eye's view, or a preview.
+        several = opened.format != "MPO" and bool(getattr(opened, "is_animated", False))
         if min(opened.size) >= 4 * max(height, width):
             # A JPEG decodes several times faster at a power-of-two fraction of its size.
             opened.draft(opened.mode, (2 * width, 2 * height))
@@ -178,7 +191,7 @@ def _decode(file: Path, shape: tuple[int, int, int], bits: int) -> tuple[np.ndar
             peak = _peak_of_colors(image, bits)
         image = _on_white(image).convert("L" if channels == 1 else "RGB")
         image = ImageOps.fit(image, (width, height), Image.Resampling.BILINEAR)
-        return np.asarray(image, dtype=np.uint8).reshape(shape), peak
+        return _Decoded(np.asarray(image, dtype=np.uint8).reshape(shape), peak, several)
 
 
 @functools.cache

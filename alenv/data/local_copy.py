@@ -114,13 +114,14 @@ def _add_images(source: Source, place: Path, folders: Splits, writer: Writer) ->
         )
     splits = {"train": train, "test": test}
     relabeled = {name: replace(split, labels=label_of[split.labels]) for name, split in splits.items()}
-    failed = write_splits(place, relabeled, source.image_shape, writer)
-    if failed:
+    reading = write_splits(place, relabeled, source.image_shape, writer)
+    if reading.failed:
         raise errors.UnreadableImages(
-            f"{len(failed)} images below {place} cannot be decoded: {described(failed)}; mend them first."
+            f"{len(reading.failed)} images below {place} cannot be decoded: {described(reading.failed)}; mend "
+            "them first."
         )
     made = source.describe(source.class_names or train.class_names, "re-encoded images", shuffled=True)
-    found = Findings.of(place, train, test, folders).sentence(train, test, {})
+    found = Findings.of(place, train, test, folders).sentence(train, test, {}, reading.several)
     return replace(made, notes={**made.notes, "found": found})
 
 

@@ -299,6 +299,19 @@ def test_images_are_known_by_extension_or_content(tmp_path: Path, extension: str
     assert "passed over" not in str(found.found)
 
 
+@pytest.mark.parametrize(
+    ("name", "said"), [("x.gif", True), ("x.tif", True), ("x.webp", True), ("x.mpo", False)]
+)
+def test_files_of_several_frames_are_counted(tmp_path: Path, name: str, said: bool) -> None:
+    root = classes(tmp_path / "photos", "a b", 2)
+    frames = [Image.new("RGB", (8, 8), (level,) * 3) for level in (10, 240)]
+    for folder in ("a", "b"):
+        frames[0].save(root / folder / name, save_all=True, append_images=frames[1:])
+    found = load(root)
+    assert ("read of 2 files: the first frame or page alone" in str(found.found)) is said
+    assert max(found.train_images.max(), found.test_images.max()) < 100
+
+
 def test_other_files_are_counted_by_kind_and_litter_is_not(tmp_path: Path) -> None:
     root = classes(tmp_path / "photos", "a b")
     for name in ("x.txt", "y.TXT", "z.csv", "movie.mp4", "README"):
@@ -450,7 +463,7 @@ FOLDERS += (
     "seg_train/cat",
     "masks",
 )
-CONTENTS = ("image", "image", "image", "grey", "deep", "gif", "empty", "words", "transparent")
+CONTENTS = (*["image"] * 6, "grey", "deep", "gif", "empty", "words", "transparent")
 NAMES = ("1.png", "2.png", "3.jpg", "4.gif", "5.JFIF", "6.tif", "notes.txt", "noextension", "7.dat", "8.webp")
 
 
@@ -480,8 +493,10 @@ def read_or_refused(root: Path) -> data.Dataset | None:
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
-    files=st.dictionaries(
-        st.tuples(st.sampled_from(FOLDERS), st.sampled_from(NAMES)), st.sampled_from(CONTENTS), min_size=6
+    files=st.lists(st.sampled_from(FOLDERS), min_size=1, max_size=7).flatmap(
+        lambda chosen: st.dictionaries(
+            st.tuples(st.sampled_from(chosen), st.sampled_from(NAMES)), st.sampled_from(CONTENTS), min_size=6
+        )
     )
 )
 @pytest.mark.filterwarnings("ignore:.*they are skipped")
@@ -501,4 +516,4 @@ def test_any_folder_is_read_with_every_file_counted_or_refused(
     skipped = str(found.found).partition("skipped as unreadable: ")[2]
     lost = sum(int(word) for word in skipped.split() if word.isdigit())
     assert len(found.train_labels) + len(found.test_labels) + lost + elsewhere == len(files)
-    assert not {name for name in found.class_names if folder_names.role(name)}
+    assert not {name for name in found.class_names if folder_names.role(name)} - {"train"}  # the vehicle
