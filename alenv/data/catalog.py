@@ -95,7 +95,7 @@ def add(name: str, place: str | Path, *, replace: bool = False) -> Dataset:
     Args:
         name: One of the published datasets.
         place: An official archive or the folder that holds all official files, the folder they unpack to,
-            or a folder with ``train/CLASS/`` and ``test/CLASS/`` image files.
+            or a folder with ``train/CLASS/`` and ``test/CLASS/`` image files (or other clear names of splits).
         replace: Whether other data that is cached under this name may go.
 
     Raises:

@@ -26,19 +26,8 @@ _FULL_BITS = 16
 
 # Pillow has further formats; these hold pictures, and none of them starts another program.
 _FORMATS = (
-    "JPEG",
-    "PNG",
-    "GIF",
-    "BMP",
-    "TIFF",
-    "WEBP",
-    "PPM",
-    "MPO",
-    "AVIF",
-    "HEIF",
-    "JPEG2000",
-    "DIB",
-    "QOI",
+    *("JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP", "PPM"),
+    *("MPO", "AVIF", "HEIF", "JPEG2000", "DIB", "QOI"),
 )
 
 
@@ -185,6 +174,8 @@ def _decode(file: Path, shape: tuple[int, int, int], bits: int) -> _Decoded:
         deep_color = opened.mode[0] != "I" and re.search(r"(?<!BGR);16", str(opened.tile)) is not None
         image = ImageOps.exif_transpose(opened)
         peak = 0
+        if image.mode == "F":
+            raise unreadable.UnusablePixels(unreadable.FLOAT)
         if image.mode.startswith("I"):
             image, peak = _eight_bit(image, bits)
         elif deep_color:
@@ -230,8 +221,6 @@ def _on_white(image: Image.Image) -> Image.Image:
     """Lays the transparent parts of an image on white."""
     from PIL import Image  # noqa: PLC0415  (`import alenv` stays light)
 
-    if image.mode == "F":
-        raise unreadable.UnusablePixels(unreadable.FLOAT)
     if image.mode == "La":
         image = image.convert("LA")
     if image.mode not in ("LA", "PA", "RGBA", "RGBa") and "transparency" not in image.info:
