@@ -1,6 +1,18 @@
 """Datasets: named, fetched once, cached as memory-mapped arrays."""
 
-from alenv.data.catalog import Entry, add, listing, load, names, register, verify
-from alenv.data.dataset import Dataset
+from alenv.data.catalog import add, load, names, register
+from alenv.data.dataset import Dataset, found_in
+from alenv.data.inventory import Entry, listing, remove, verify
 
-__all__ = ["Dataset", "Entry", "add", "listing", "load", "names", "register", "verify"]
+__all__ = [
+    "Dataset",
+    "Entry",
+    "add",
+    "found_in",
+    "listing",
+    "load",
+    "names",
+    "register",
+    "remove",
+    "verify",
+]

@@ -34,6 +34,7 @@ class Dataset:
         mean: Per channel, of pixels scaled to [0, 1].
         std: Per channel, of pixels scaled to [0, 1].
         paths: The file of each train row, for image folders only.
+        found: What was found in the folder of images that it was read from, in one line; else None.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Dataset:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     paths: tuple[str, ...] | None = None
+    found: str | None = None
 
     @classmethod
     def of(
@@ -100,6 +102,15 @@ class Dataset:
         """Height, width and channels of every image."""
         height, width, channels = self.train_images.shape[1:]
         return int(height), int(width), int(channels)
+
+
+def found_in(dataset: Dataset) -> str | None:
+    """Returns what was found in the user's image folder, in one line, or None for every other dataset.
+
+    It names the folder and its classes, counts the images of each split, and counts what is not read: images
+    in other places, files of other kinds, and images that were skipped as unreadable, with the reasons.
+    """
+    return dataset.found if dataset.source == "image folder" else None
 
 
 def _check_arrays(what: str, images: np.ndarray, labels: np.ndarray, classes: int) -> None:

@@ -8,7 +8,7 @@ import os
 import re
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from alenv import errors
@@ -16,21 +16,22 @@ from alenv.data import cache, storage
 from alenv.data.class_folders import (
     ORDER_SEED,
     ClassFolders,
-    has_splits,
+    find_splits,
     list_class_folders,
     list_splits,
-    visible_folders,
 )
-from alenv.data.images import all_grey, decode_all
+from alenv.data.dataset import Dataset
+from alenv.data.findings import Findings
+from alenv.data.images import all_grey, write_splits
 from alenv.data.splits import stratified_split
+from alenv.data.unreadable import described
 
 NAME = "image_folder"
 SOURCE = "image folder"
 OPTIONS = ("root", "image_size", "test_share", "split_seed", "on_corrupt")
 
 # Raised when decoding changes, so that cached pixels of an older version are made again.
-_VERSION = 1
-_SPLIT_NAMES = {"train", "training", "test", "testing", "val", "valid", "validation"}
+_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,7 @@ class ImageFolder:
         test: The test files in stored order.
         folder: Where the pixels are cached: one place per root and options.
         fingerprint: Hash of names, sizes and times of all files; another one means the folder changed.
+        findings: What lies in it, the files that are not read included.
     """
 
     root: Path
@@ -56,6 +58,7 @@ class ImageFolder:
     test: ClassFolders
     folder: Path
     fingerprint: str
+    findings: Findings
 
     def is_cached(self) -> bool:
         """Tells whether the cache holds this folder as it is now."""
@@ -69,14 +72,10 @@ class ImageFolder:
         Raises:
             UnreadableImages: Files cannot be decoded, and they are not to be skipped, or none can be.
         """
-        unreadable: dict[str, str] = {}
         channels = 1 if all_grey(self.root, self.train.files + self.test.files) else 3
         shape = (self.image_size, self.image_size, channels)
-        for name, split in (("train", self.train), ("test", self.test)):
-            title = f"Reading {name} images"
-            blocks = decode_all(self.root, split, shape, unreadable, title)
-            writer.split(name, shape, blocks)
-        self._judge(unreadable)
+        reading = write_splits(self.root, {"train": self.train, "test": self.test}, shape, writer)
+        self._judge(reading.failed)
         return storage.Provenance(
             name=NAME,
             class_names=self.train.class_names,
@@ -85,21 +84,39 @@ class ImageFolder:
                 "root": str(self.root),
                 "fingerprint": self.fingerprint,
                 "order_seed": self.order_seed,
-                "skipped": sorted(unreadable),
+                "skipped": dict(sorted(reading.failed.items())),
+                "several": reading.several,
+                "found": self.findings.sentence(self.train, self.test, reading.failed, reading.several),
             },
         )
 
-    def _judge(self, unreadable: Mapping[str, str]) -> None:
-        if not unreadable:
+    def read(self) -> Dataset:
+        """Opens the cached pixels, with what lies in the folder now.
+
+        Raises:
+            CorruptDataset: A file is missing or damaged.
+        """
+        meta = storage.read_meta(self.folder)
+        found = self.findings.sentence(self.train, self.test, meta["skipped"], meta["several"])
+        return replace(storage.read(self.folder), found=found)
+
+    def _judge(self, failed: Mapping[str, str]) -> None:
+        if not failed:
             return
-        count, total = len(unreadable), len(self.train.files) + len(self.test.files)
-        some = ", ".join(sorted(unreadable)[:10]) + (", ..." if count > 10 else "")
-        said = f"{count} of {total} images below {self.root} cannot be decoded ({some})"
+        total = len(self.train.files) + len(self.test.files)
+        said = f"{len(failed)} of {total} images below {self.root} cannot be decoded: {described(failed)}"
         for name, split in (("train", self.train), ("test", self.test)):
-            if unreadable.keys() >= set(split.files):
-                raise errors.UnreadableImages(f"{said}, which leaves no {name} images; repair them.")
+            kept = [
+                label for file, label in zip(split.files, split.labels, strict=True) if file not in failed
+            ]
+            lost = sorted(set(split.labels.tolist()) - set(kept))
+            if lost:
+                what = ", ".join(split.class_names[label] for label in lost[:10])
+                raise errors.UnreadableImages(
+                    f"{said}; this leaves no {name} images of {what}, so mend them."
+                )
         if self.on_corrupt == "raise":
-            raise errors.UnreadableImages(f'{said}; repair or remove them, or pass on_corrupt="skip".')
+            raise errors.UnreadableImages(f'{said}; mend them, or pass on_corrupt="skip" to leave them out.')
         warnings.warn(f"{said}; they are skipped.", stacklevel=2)
 
 
@@ -112,9 +129,11 @@ def inspect(
 ) -> ImageFolder:
     """Lists an image folder without opening an image.
 
-    A folder with ``train/`` and ``test/`` is taken as split; otherwise each subfolder is a class and a
-    stratified share becomes the test set. Images are stored with one channel if every file has a grey mode
-    (1-bit, 8-bit or 16-bit grey, with or without alpha), else with three.
+    A folder with one train and one test folder (``train/``, ``Training/``, ``train_images/``, ...) is taken
+    as split; without a test folder, one of validation is the test set. Otherwise each subfolder is a class
+    and a stratified share becomes the test set. Names that can be no class are refused. Images are stored
+    with one channel if every file has a grey mode (1-bit, 8-bit or 16-bit grey, with or without alpha), else
+    with three.
 
     Args:
         root: The folder.
@@ -126,7 +145,7 @@ def inspect(
 
     Raises:
         DatasetNotFound: There is no such folder.
-        UnreadableImages: It is no folder of class folders.
+        UnreadableImages: It is no folder of class folders, or it is not clear what its classes are.
         InvalidProtocol: An option is outside its range.
         UnknownName: ``on_corrupt`` is neither of the two.
     """
@@ -138,8 +157,9 @@ def inspect(
         raise errors.DatasetNotFound(f"root={root!r} is not the path of a folder; give a string.")
     _check_options(image_size, test_share, split_seed, on_corrupt)
     path = Path(root).expanduser().resolve()
-    if has_splits(path):
-        train, test, seed = *list_splits(path), ORDER_SEED
+    splits = find_splits(path)
+    if splits is not None:
+        train, test, seed = *list_splits(path, splits), ORDER_SEED
     else:
         train, test, seed = *_split(path, test_share, split_seed), split_seed
     options = (_VERSION, str(path), image_size, test_share, split_seed, on_corrupt)
@@ -154,16 +174,11 @@ def inspect(
         test=test,
         folder=cache.root() / f"{NAME}-{slug}-{place}",
         fingerprint=_fingerprint(path, train.files + test.files),
+        findings=Findings.of(path, train, test, splits),
     )
 
 
 def _split(root: Path, test_share: float, seed: int) -> tuple[ClassFolders, ClassFolders]:
-    names = set(visible_folders(root))
-    if names and {name.lower() for name in names} <= _SPLIT_NAMES:
-        raise errors.UnreadableImages(
-            f"{root} holds {', '.join(sorted(names))}; name its two splits train and test, or give one "
-            "folder of class folders."
-        )
     everything = list_class_folders(root)
     wanted = max(1, round(len(everything.files) * test_share))
     train, test = stratified_split(everything.labels, wanted, seed)

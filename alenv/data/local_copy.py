@@ -12,10 +12,12 @@ from pathlib import Path
 import numpy as np
 
 from alenv import errors
-from alenv.data.class_folders import has_splits, list_splits
-from alenv.data.images import decode_all
+from alenv.data.class_folders import Splits, find_splits, list_splits
+from alenv.data.findings import Findings
+from alenv.data.images import write_splits
 from alenv.data.source import Source, reading_official
 from alenv.data.storage import Provenance, Writer
+from alenv.data.unreadable import described
 from alenv.progress import hushed
 
 
@@ -47,8 +49,9 @@ def add(source: Source, place: Path, writer: Writer) -> Provenance:
             with reading_official(source.name, root / source.unpacked):
                 official = source.read(root, False)
             return source.write_official(writer, official)
-    if place.is_dir() and has_splits(place):
-        return _add_images(source, place, writer)
+    splits = find_splits(place) if place.is_dir() else None
+    if splits is not None:
+        return _add_images(source, place, splits, writer)
     raise errors.DatasetNotFound(f"{place} does not hold {_wanted(source)}.")
 
 
@@ -99,29 +102,27 @@ def _copy_archives(source: Source, folder: Path, target: Path) -> None:
             )
 
 
-def _add_images(source: Source, place: Path, writer: Writer) -> Provenance:
-    splits = dict(zip(("train", "test"), list_splits(place), strict=True))
-    folders = splits["train"].class_names
-    label_of = _labels_of_folders(source, folders, place)
-    unreadable: dict[str, str] = {}
-    counts = tuple(len(split.files) for split in splits.values())
+def _add_images(source: Source, place: Path, folders: Splits, writer: Writer) -> Provenance:
+    train, test = list_splits(place, folders)
+    label_of = _labels_of_folders(source, train.class_names, place)
+    counts = (len(train.files), len(test.files))
     if counts != source.counts:
         warnings.warn(
             f"{place} holds {counts[0]} train and {counts[1]} test images; the official {source.name} has "
             f"{source.counts[0]} and {source.counts[1]}.",
             stacklevel=2,
         )
-    for name, split in splits.items():
-        relabeled = replace(split, labels=label_of[split.labels])
-        title = f"Reading {name} images"
-        blocks = decode_all(place, relabeled, source.image_shape, unreadable, title)
-        writer.split(name, source.image_shape, blocks)
-    if unreadable:
-        some = ", ".join(sorted(unreadable)[:10]) + (", ..." if len(unreadable) > 10 else "")
+    splits = {"train": train, "test": test}
+    relabeled = {name: replace(split, labels=label_of[split.labels]) for name, split in splits.items()}
+    reading = write_splits(place, relabeled, source.image_shape, writer)
+    if reading.failed:
         raise errors.UnreadableImages(
-            f"{len(unreadable)} images below {place} cannot be decoded ({some}); repair them first."
+            f"{len(reading.failed)} images below {place} cannot be decoded: {described(reading.failed)}; mend "
+            "them first."
         )
-    return source.describe(source.class_names or folders, "re-encoded images", shuffled=True)
+    made = source.describe(source.class_names or train.class_names, "re-encoded images", shuffled=True)
+    found = Findings.of(place, train, test, folders).sentence(train, test, {}, reading.several)
+    return replace(made, notes={**made.notes, "found": found})
 
 
 def _labels_of_folders(source: Source, folders: tuple[str, ...], place: Path) -> np.ndarray:

@@ -218,6 +218,7 @@ def read(folder: Path) -> Dataset:
         mean=tuple(meta["mean"]),
         std=tuple(meta["std"]),
         paths=paths,
+        found=meta.get("found"),
     )
 
 

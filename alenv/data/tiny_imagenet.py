@@ -11,9 +11,10 @@ import numpy as np
 
 from alenv import errors
 from alenv.data.class_folders import ClassFolders, list_class_folders
-from alenv.data.images import decode_all
+from alenv.data.images import Reading, decode_all
 from alenv.data.source import Official, Source
 from alenv.data.storage import RowBlock
+from alenv.data.unreadable import described
 
 URL = "http://cs231n.stanford.edu/tiny-imagenet-200.zip"
 ARCHIVE = "tiny-imagenet-200.zip"
@@ -59,12 +60,12 @@ def _readable_names(top: Path, class_names: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _rows(top: Path, split: ClassFolders, name: str) -> Iterator[RowBlock]:
-    unreadable: dict[str, str] = {}
-    title = f"Reading {name} images"
-    yield from decode_all(top, split, _IMAGE_SHAPE, unreadable, title)
-    if unreadable:
+    reading = Reading(_IMAGE_SHAPE)
+    yield from decode_all(top, split, reading, f"Reading {name} images")
+    if reading.failed:
         raise errors.UnreadableImages(
-            f"{len(unreadable)} {name} images of {top} cannot be decoded; download {ARCHIVE} again."
+            f"{len(reading.failed)} {name} images of {top} cannot be decoded: {described(reading.failed)}; "
+            f"download {ARCHIVE} again."
         )
 
 

@@ -17,7 +17,7 @@ from scenarios.plan import siblings
 COMMANDS = {
     "envs": ("scenarios.cli.envs", "List the environments."),
     "agents": ("scenarios.cli.agents", "List the agents, or explain one."),
-    "data": ("scenarios.cli.data", "List, add and verify datasets."),
+    "data": ("scenarios.cli.data", "List, add, verify and remove datasets."),
     "scenarios": ("scenarios.cli.scenarios", "List the paper's experiments, or explain one."),
     "run": ("scenarios.cli.run", "Run one of the paper's experiments."),
     "compare": ("scenarios.cli.compare", "Compare agents on one environment."),

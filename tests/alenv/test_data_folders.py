@@ -233,13 +233,14 @@ def spoil(root: Path, count: int) -> list[str]:
 
 
 def test_unreadable_images_are_named(tmp_path: Path, place: Path) -> None:
-    root = write_folder(tmp_path / "photos")
+    root = write_folder(tmp_path / "photos", 20)
     spoilt = spoil(root, 12)
     with pytest.raises(errors.UnreadableImages) as caught:
         data.load("image_folder", root=root)
     said = str(caught.value)
-    assert said.startswith("12 of 30 images")
-    assert ", ".join(spoilt[:10]) + ", ..." in said
+    assert said.startswith("12 of 60 images")
+    assert f"6 cut off ({', '.join(spoilt[0:10:2])}, ...: copy again)" in said
+    assert f"6 empty ({', '.join(spoilt[1:10:2])}, ...: copy again)" in said
     assert spoilt[10] not in said
     assert 'on_corrupt="skip"' in said
     assert not [p for p in place.iterdir() if p.is_dir()]
@@ -271,7 +272,7 @@ def test_unreadable_images_are_skipped_on_request(tmp_path: Path, place: Path) -
     for path, label in zip(loaded.paths or (), loaded.train_labels, strict=True):
         assert Path(path).parent.name == loaded.class_names[label]
     meta = json.loads(next(place.glob("image_folder-photos-*/meta.json")).read_text())
-    assert meta["skipped"] == spoilt
+    assert meta["skipped"] == dict(zip(spoilt, ("cut off", "empty", "cut off"), strict=True))
     catalog._LOADED.clear()
     assert data.load("image_folder", root=root, on_corrupt="skip").checksum == loaded.checksum
 
@@ -279,7 +280,7 @@ def test_unreadable_images_are_skipped_on_request(tmp_path: Path, place: Path) -
 def test_skipping_everything_is_refused(tmp_path: Path) -> None:
     root = write_folder(tmp_path / "photos", 2)
     spoil(root, 6)
-    with pytest.raises(errors.UnreadableImages, match="leaves no train images"):
+    with pytest.raises(errors.UnreadableImages, match="leaves no train images of ant, bee, cat"):
         data.load("image_folder", root=root, on_corrupt="skip")
 
 
@@ -309,7 +310,7 @@ def test_a_changed_folder_is_read_again_and_an_unchanged_one_is_not(
         (lambda root: root.mkdir(), "has 0 class folders"),
         (lambda root: save(root / "one" / "0.png", 1), "has 1 class folders"),
         (lambda root: (write_folder(root), (root / "empty").mkdir()), "without images: empty"),
-        (lambda root: (write_folder(root / "train"), write_folder(root / "val")), "name its two splits"),
+        (lambda root: (write_folder(root / "test"), write_folder(root / "val")), "holds test/, val/"),
         (
             lambda root: (write_folder(root / "train"), write_folder(root / "test", names=("ant", "dog"))),
             r"differ \(bee, cat, dog\)",
@@ -360,8 +361,10 @@ def test_file_names_that_are_no_text(tmp_path: Path) -> None:
 def test_the_stored_order_is_fixed(tmp_path: Path) -> None:
     write_folder(tmp_path / "train", 4)
     write_folder(tmp_path / "test", 4)
-    train, test = class_folders.list_splits(tmp_path)
-    again, _ = class_folders.list_splits(tmp_path)
+    splits = class_folders.find_splits(tmp_path)
+    assert splits == class_folders.Splits("train", "test", ())
+    train, test = class_folders.list_splits(tmp_path, splits)
+    again, _ = class_folders.list_splits(tmp_path, splits)
     assert train.files == again.files
     assert [file.removeprefix("train") for file in train.files] != [
         file.removeprefix("test") for file in test.files

@@ -200,7 +200,7 @@ def test_download(name: str, server: tuple[str, Path], place: Path, monkeypatch:
     splits = WRITERS[name](folder, url, monkeypatch)
     loaded = data.load(name)
     assert_same(loaded, splits)
-    source = catalog._PUBLISHED[name]
+    source = catalog.PUBLISHED[name]
     assert loaded.image_shape == source.image_shape
     assert loaded.num_classes == source.num_classes
     assert loaded.mean == source.mean
@@ -410,7 +410,7 @@ def test_what_cannot_be_added(name: str, tmp_path: Path) -> None:
 
 
 def test_official_constants_are_those_of_the_reader() -> None:
-    assert dict(catalog._PUBLISHED["cifar10"].archives()) == {
+    assert dict(catalog.PUBLISHED["cifar10"].archives()) == {
         "cifar-10-python.tar.gz": "c58f30108f718f92721af3b95e74349a"
     }
     assert list(svhn.SVHN.archives()) == ["train_32x32.mat", "test_32x32.mat"]
