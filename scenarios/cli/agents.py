@@ -11,8 +11,9 @@ from rich.markup import escape
 from rich.table import Column
 
 import agents as registry
+from agents import index
 from alenv import Recipe, needs
-from scenarios.report.tables import Fitted
+from scenarios.report.fitted import Fitted
 
 
 @click.command()
@@ -20,7 +21,7 @@ from scenarios.report.tables import Fitted
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def agents(name: str | None, as_json: bool) -> None:
     """List the agents, or explain the agent NAME."""
-    described = {each: registry.describe(each) for each in ([name] if name else registry.names())}
+    described = {each: _describe(each) for each in ([name] if name else registry.names())}
     if as_json:
         rows = [{"name": each, **dataclasses.asdict(found)} for each, found in described.items()]
         click.echo(json.dumps(rows[0] if name else rows, indent=2))
@@ -35,6 +36,12 @@ def agents(name: str | None, as_json: bool) -> None:
     for listed, found in described.items():
         table.add_row(listed, escape(found.what), escape(found.source))
     console.print(table)
+
+
+def _describe(name: str) -> registry.Description:
+    """Describes an agent; a plain name without loading torch."""
+    plain = not any(mark in name for mark in ":+@=/")
+    return index.describe(name) if plain else registry.describe(name)
 
 
 def _from(need: str) -> str:

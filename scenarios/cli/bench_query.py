@@ -10,7 +10,7 @@ from rich.table import Table
 
 import agents
 from scenarios.bench import query as querying
-from scenarios.report.tables import STYLE
+from scenarios.report.fitted import STYLE
 
 
 @click.command()

@@ -8,7 +8,6 @@ import click
 
 from alenv.errors import AlenvError
 from scenarios.cli.options import playing, seeds_of, settings_of, with_settings
-from scenarios.cli.playing import play_and_report
 from scenarios.plan.arm import Arm
 from scenarios.plan.scenario import Picture, against_one
 from scenarios.plan.settling import settle
@@ -67,4 +66,6 @@ def compare(
         keep_weights=keep_weights,
         render=render,
     )
+    from scenarios.cli.playing import play_and_report  # noqa: PLC0415  (pictures take a second to load)
+
     play_and_report(comparison, jobs=jobs, threads=threads, as_json=as_json)

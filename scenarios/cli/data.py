@@ -14,7 +14,7 @@ from rich.text import Text
 
 from alenv import data as datasets
 from alenv.data import cache
-from scenarios.report.tables import STYLE
+from scenarios.report.fitted import STYLE
 
 # The columns of the list; what a narrow terminal has no room for goes from the last one on.
 _COLUMNS = ("name", "state", "size", "train", "test", "classes", "image", "source", "folder")

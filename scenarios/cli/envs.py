@@ -10,7 +10,7 @@ from rich.table import Column
 
 from alenv import ENVIRONMENTS
 from alenv.presets import resolve
-from scenarios.report.tables import Fitted
+from scenarios.report.fitted import Fitted
 
 
 @click.command()

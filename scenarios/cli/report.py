@@ -7,8 +7,6 @@ from pathlib import Path
 import click
 
 from alenv.errors import CorruptRun
-from scenarios.cli.playing import show
-from scenarios.report.report import make_report
 
 
 @click.command()
@@ -19,6 +17,9 @@ def report(folder: Path, as_json: bool) -> None:
 
     Nothing is played, and the folder may have moved since.
     """
+    from scenarios.cli.playing import show  # noqa: PLC0415  (pictures take a second to load)
+    from scenarios.report.report import make_report  # noqa: PLC0415  (see above)
+
     outcome = make_report(folder)
     if not outcome.pictures and not outcome.failed and outcome.curves is None:
         raise CorruptRun(f"No run in {folder} has finished; repeat the command that it was begun with.")

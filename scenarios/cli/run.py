@@ -7,7 +7,6 @@ from pathlib import Path
 import click
 
 from scenarios.cli.options import playing, seeds_of, settings_of
-from scenarios.cli.playing import play_and_report
 from scenarios.plan import registry
 from scenarios.plan.settling import settle
 from scenarios.play.comparison import Comparison
@@ -55,4 +54,6 @@ def run(
         keep_weights=keep_weights,
         render=render,
     )
+    from scenarios.cli.playing import play_and_report  # noqa: PLC0415  (pictures take a second to load)
+
     play_and_report(comparison, jobs=jobs, threads=threads, as_json=as_json)

@@ -12,7 +12,7 @@ from rich.table import Column
 
 from scenarios.plan import registry
 from scenarios.plan.scenario import Published, Scenario
-from scenarios.report.tables import Fitted
+from scenarios.report.fitted import Fitted
 
 
 @click.command()

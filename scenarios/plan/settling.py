@@ -10,8 +10,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 import agents
-from alenv import Recipe, core, needs, plugins
+import alenv
+from agents import index
+from agents.spelling import POLICY, parse
+from alenv import Recipe, needs, plugins
 from alenv.errors import InvalidProtocol, MissingHead
+from alenv.presets import resolve
+from alenv.registration import known_id
 from scenarios.plan import siblings
 from scenarios.plan.arm import CODE, Arm, check_environment, make_environment
 
@@ -30,6 +35,8 @@ def settle(arms: Sequence[Arm]) -> tuple[Arm, ...]:
     """
     siblings.check()
     resolved = [arm.resolved() for arm in arms]
+    for arm in resolved:
+        _check_names(arm)  # before torch loads, so that a misspelling is said at once
     players = [agents.make(arm.agent, **arm.agent_kwargs) for arm in resolved]
     made: dict[str, _Facts] = {}  # not the environments: their networks and images may be large
     sizes = []
@@ -56,6 +63,18 @@ def settle(arms: Sequence[Arm]) -> tuple[Arm, ...]:
     )
 
 
+def _check_names(arm: Arm) -> None:
+    """Looks up an arm's agent, environment and settings, as far as their names alone tell."""
+    for name in parse(arm.agent).names:
+        if name != POLICY and not plugins.is_own(name):
+            index.describe(name)
+    env_id = known_id(arm.env_id)
+    if env_id in alenv.ENVIRONMENTS:
+        resolve(*alenv.ENVIRONMENTS[env_id], dict(arm.env_kwargs))
+    else:
+        check_environment(arm.env_id)
+
+
 class _Facts(NamedTuple):
     """What ``settle`` asks of an environment."""
 
@@ -68,9 +87,8 @@ class _Facts(NamedTuple):
 
 def _facts(arm: Arm) -> _Facts:
     """Makes an arm's environment once and lets it go."""
-    check_environment(arm.env_id)
     env = make_environment(arm, None)
-    made = core(env)
+    made = alenv.core(env)
     env.close()
     if not made.options.test:
         raise InvalidProtocol(
