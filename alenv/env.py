@@ -77,6 +77,7 @@ class ActiveLearningEnv(gym.Env[Any, Any]):
         class_names: One name per class.
         dataset_checksum: Checksum of the stored images and labels.
         dataset_source: Where they came from.
+        dataset_found: What was found in an image folder, in one line; None for other datasets.
         test_size: Number of test images.
         image_shape: (H, W, C) of every image.
 
@@ -116,6 +117,7 @@ class ActiveLearningEnv(gym.Env[Any, Any]):
         task = pool.task(loaded, resolved.protocol.outliers)
         self.class_names, self.dataset_checksum = task.class_names, loaded.checksum
         self.dataset_source, self.test_size = loaded.source, len(task.test_labels)
+        self.dataset_found = data.found_in(loaded)
         self.image_shape = loaded.image_shape
         self.rows, validation_rows = pool.build(task.labels, task.num_classes, resolved.protocol)
         self.paths = None if loaded.paths is None else tuple(loaded.paths[row] for row in self.rows)

@@ -180,15 +180,16 @@ class ScoredImages:
 
     def augmented(
         self,
-        generator: torch.Generator,
         indices: IndicesLike | None = None,
+        *,
+        generator: torch.Generator,
         augmentation: Augmentation | None = None,
     ) -> Tensor:
         """Returns float32 (n, C, H, W), augmented and normalized.
 
         Args:
-            generator: A CPU generator that draws the changes.
             indices: Positions (n,).
+            generator: A CPU generator that draws the changes.
             augmentation: Which changes; None = those of the recipe.
         """
         stored = self._images.raw(self._tensor(indices))

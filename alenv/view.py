@@ -79,6 +79,7 @@ class View(ScoredImages):
         self._episode = episode
         self._previous_state = previous
         self._previous: View | None = None
+        self._classifier: Any = None
         self._candidates = candidates
         self._unlabeled: NDArray[np.int64] | None = None
         if self.validation is not None:
@@ -154,11 +155,15 @@ class View(ScoredImages):
     def classifier(self) -> Any:
         """An eval-mode fp32 deep copy of the network, with ``features``, ``feature_maps`` and ``head``.
 
+        It is made once a cycle; what is done to it reaches no weight of the environment.
+
         Raises:
             MissingHead: The recipe trains no network.
         """
         self.require(["classifier"])
-        return self._learner.copy_classifier()
+        if self._classifier is None:
+            self._classifier = self._learner.copy_classifier()
+        return self._classifier
 
     @property
     def previous(self) -> View | None:

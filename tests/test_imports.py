@@ -117,9 +117,44 @@ def loaded_by(code: str) -> str:
         "import scenarios",
         "import scenarios.cli.envs",
         "import scenarios.cli.scenarios; scenarios.build(scenarios.names()[0])",
+        "import agents; agents.names()",
+        "import scenarios.cli.agents, scenarios.cli.data, scenarios.cli.settings, scenarios.cli.report",
+        "import scenarios.cli.compare, scenarios.cli.run",
     ],
 )
 def test_torch_loads_only_when_it_is_needed(code: str) -> None:
     loaded = loaded_by(code).split()
     assert "alenv" in loaded
+    assert "torch" not in loaded
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["compare", "--help"],
+        ["compare", "ALDigits-v0", "--agents", "margn"],
+        ["compare", "ALDigts-v0", "--agents", "margin"],
+        ["compare", "ALDigits-v0", "--agents", "margin", "--set", "quer_size=3"],
+        ["agents"],
+        ["agents", "margin"],
+        ["envs"],
+        ["envs", "ALCifar10Ridge-v0"],
+        ["settings", "start"],
+        ["scenarios", "default_setting"],
+        ["data", "list"],
+    ],
+)
+def test_a_command_that_trains_nothing_loads_no_torch(arguments: list[str]) -> None:
+    """It is what takes seconds; the second that such a command may take is not timed here."""
+    code = "from contextlib import suppress; from scenarios.cli import main\n"
+    code += f"with suppress(SystemExit): main({arguments})\n"
+    done = subprocess.run(
+        [sys.executable, "-c", f"{code}import sys; print(*sys.modules)"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    loaded = done.stdout.splitlines()[-1].split()
+    assert "click" in loaded
     assert "torch" not in loaded

@@ -133,7 +133,7 @@ def _load_image_folder(given: dict[str, Any]) -> Dataset:
         if option not in image_folder.OPTIONS:
             raise errors.unknown("option of image_folder", option, image_folder.OPTIONS)
     found = image_folder.inspect(**given)
-    key = (str(found.folder), found.fingerprint)
+    key = (str(found.folder), f"{found.fingerprint} {found.findings}")  # the same images, beside other files
     if key not in _LOADED:
         _LOADED[key] = _stored(found.folder, found.fill, found.is_cached, found.read)
     return _LOADED[key]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from typing import Any
 
 import numpy as np
@@ -66,6 +67,7 @@ class NetworkLearner:
         self.objective: Objective = objectives.make(recipe)
         self.provides = self.objective.provides
         self._member = member
+        self._warned = False
         self._key = 0
         self.classifier = self._build(torch.Generator().manual_seed(0))
         self.feature_size = self.classifier.feature_size
@@ -198,7 +200,21 @@ class NetworkLearner:
     def predict(self, images: ImageSet) -> Tensor:
         """Returns the class of every image of a set, int64 (n,)."""
         everything = torch.arange(len(images), device=images.device)
-        return self.infer(images, everything)["logits"].argmax(1)
+        logits = self.infer(images, everything)["logits"]
+        self._warn_if_diverged(logits)
+        return logits.argmax(1)
+
+    def _warn_if_diverged(self, logits: Tensor) -> None:
+        """Warns once where the classifier says nothing: NaN, or the same of every image."""
+        same = len(logits) > 1 and bool((logits == logits[:1]).all())
+        if self._warned or not (same or bool(logits.isnan().any())):
+            return
+        self._warned = True
+        warnings.warn(
+            f"Training has diverged ({'all images have the same scores' if same else 'scores are NaN'}); lower lr, now "
+            f"{self.recipe.lr:g}.",
+            stacklevel=2,
+        )
 
     @torch.no_grad()
     def members(self, images: ImageSet, indices: Tensor, count: int, cycle: int) -> Tensor:

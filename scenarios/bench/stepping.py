@@ -26,7 +26,7 @@ def measure(env_id: str, settings: Mapping[str, Any], steps: int) -> dict[str, A
 
     Returns:
         JSON values: ``milliseconds_per_step`` (median), ``slowest_milliseconds``, ``reset_milliseconds``
-        (median), ``steps_per_second`` and the setting.
+        (median), ``steps_per_second``, what was ``found`` in an image folder (or null), and the setting.
 
     Raises:
         AlenvError: A setting does not exist or does not fit.
@@ -59,6 +59,7 @@ def measure(env_id: str, settings: Mapping[str, Any], steps: int) -> dict[str, A
         "steps_per_second": round(1 / middle, 1),
         "steps": len(times),
         "environment": env_id,
+        "found": inner.dataset_found,
         "settings": dict(settings),
         "device": inner.runtime.device,
         "threads": inner.runtime.threads,

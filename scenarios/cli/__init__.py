@@ -15,7 +15,8 @@ from scenarios.plan import siblings
 # command -> module and one line of help; a module is imported only when its command is used, because most of
 # them load torch.
 COMMANDS = {
-    "envs": ("scenarios.cli.envs", "List the environments."),
+    "envs": ("scenarios.cli.envs", "List the environments, or explain one."),
+    "settings": ("scenarios.cli.settings", "List every setting of an environment, or explain one."),
     "agents": ("scenarios.cli.agents", "List the agents, or explain one."),
     "data": ("scenarios.cli.data", "List, add, verify and remove datasets."),
     "scenarios": ("scenarios.cli.scenarios", "List the paper's experiments, or explain one."),

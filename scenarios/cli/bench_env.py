@@ -7,7 +7,7 @@ import json
 import click
 
 from scenarios.bench import stepping
-from scenarios.cli.options import settings_of, with_settings
+from scenarios.cli.options import say, settings_of, with_settings
 
 
 @click.command()
@@ -21,6 +21,8 @@ def env(env: str, pairs: tuple[str, ...], steps: int, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(found, indent=2))
         return
+    if found["found"]:
+        say(found["found"])
     click.echo(
         f"{found['milliseconds_per_step']} ms per step ({found['steps_per_second']} steps a second) over "
         f"{found['steps']} steps of {env} on {found['device']} with {found['threads']} threads; "

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from alenv.errors import AlenvError
-from scenarios.cli.options import playing, seeds_of, settings_of, with_settings
+from scenarios.cli.options import playing, say, seeds_of, settings_of, with_settings
 from scenarios.plan.arm import Arm
 from scenarios.plan.scenario import Picture, against_one
 from scenarios.plan.settling import settle
@@ -53,7 +53,7 @@ def compare(
             f"--reference {reference} is not among the agents; choose one of {', '.join(labels)}."
         )
     settings = settings_of(pairs)
-    arms = settle([Arm(label, env, label, settings) for label in labels])
+    arms = settle([Arm(label, env, label, settings) for label in labels], say)
     base = reference or ("random" if "random" in labels else labels[0])
     name = slug("-".join([env.rsplit(":", maxsplit=1)[-1], *sorted(pairs)]))
     comparison = Comparison(

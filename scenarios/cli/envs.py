@@ -2,28 +2,40 @@
 
 from __future__ import annotations
 
+import ast
 import json
+from dataclasses import asdict
+from pathlib import Path
 
 import click
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Column
 
+import alenv
 from alenv import ENVIRONMENTS
+from alenv.errors import unknown
+from alenv.explained import explained
 from alenv.presets import resolve
+from alenv.registration import known_id
 from scenarios.report.fitted import Fitted
 
 
 @click.command()
+@click.argument("name", metavar="[ID]", required=False)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def envs(as_json: bool) -> None:
-    """List the environments that gym.make knows."""
+def envs(name: str | None, as_json: bool) -> None:
+    """List the environments that gym.make knows, or explain the one of an ID."""
+    if name is not None:
+        _explain(name, as_json)
+        return
     rows = []
-    for name, (dataset, recipe) in ENVIRONMENTS.items():
+    for env_id, (dataset, recipe) in ENVIRONMENTS.items():
         settings = resolve(dataset, recipe, {})
         how, what = settings.recipe, settings.protocol
         rows.append(
             {
-                "id": name,
+                "id": env_id,
                 "dataset": dataset,
                 "classifier": how.backbone if how.head == "network" else f"{how.head} on {how.embedding}",
                 "initial_size": what.initial_size,
@@ -43,3 +55,33 @@ def envs(as_json: bool) -> None:
         shown = [value for key, value in row.items() if key != "dataset"]
         table.add_row(*(f"{value:,}" if isinstance(value, int) else str(value) for value in shown))
     Console().print(table)
+
+
+def _explain(name: str, as_json: bool) -> None:
+    """Prints the page of an environment: what it is, and every setting that differs from the defaults."""
+    env_id = known_id(name)
+    if env_id not in ENVIRONMENTS:
+        raise unknown("environment", name, ENVIRONMENTS)
+    dataset, recipe = ENVIRONMENTS[env_id]
+    resolved = resolve(dataset, recipe, {})
+    values = {**asdict(resolved.recipe), **asdict(resolved.protocol), **asdict(resolved.options)}
+    own = {row.name: values[row.name] for row in explained() if values[row.name] != row.default}
+    if as_json:
+        click.echo(
+            json.dumps({"id": env_id, "dataset": dataset, "recipe": recipe, "settings": values}, indent=2)
+        )
+        return
+    console = Console(highlight=False)
+    console.print(f"[bold]{env_id}[/bold]: {dataset} with the {recipe} recipe\n")
+    console.print("Settings that differ from the defaults (alenv settings lists all):")
+    for setting, value in own.items():
+        console.print(f"  {setting}={escape(str(value))}")
+    console.print(f"\n{escape(_page())}")
+
+
+def _page() -> str:
+    """Returns the docstring of the environment's class, read from its file: torch stays unloaded."""
+    tree = ast.parse((Path(alenv.__file__).parent / "env.py").read_text(encoding="utf-8"))
+    classes = (node for node in tree.body if isinstance(node, ast.ClassDef))
+    page = next(ast.get_docstring(node) or "" for node in classes if node.name == "ActiveLearningEnv")
+    return page.partition("\nArguments:")[0].replace("``", "")

@@ -20,6 +20,11 @@ MOST_SEEDS = 10_000
 _WORDS = {"True": True, "False": False, "None": None}  # as in Python; JSON spells them in lower case
 
 
+def say(note: str) -> None:
+    """Tells whoever runs a command what it has found."""
+    click.echo(f"alenv: {note}", err=True)
+
+
 def value_of(text: str, name: str = "") -> Any:
     """Reads a value: JSON where it is JSON (numbers, true, null, lists), else the text itself.
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from scenarios.cli.options import playing, seeds_of, settings_of
+from scenarios.cli.options import playing, say, seeds_of, settings_of
 from scenarios.plan import registry
 from scenarios.plan.settling import settle
 from scenarios.play.comparison import Comparison
@@ -43,7 +43,7 @@ def run(
     grid = found.grid(size)
     comparison = Comparison(
         title=f"{found.title} ({size})",
-        arms=settle(grid.arms),
+        arms=settle(grid.arms, say),
         seeds=seeds_of(seeds) if seeds else tuple(range(grid.seeds)),
         out=out or Path("runs") / slug("-".join([name, size, *sorted(pairs)])),
         facts={"scenario": name, "size": size, "options": options},

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -21,12 +21,16 @@ from scenarios.plan import siblings
 from scenarios.plan.arm import CODE, Arm, check_environment, make_environment
 
 
-def settle(arms: Sequence[Arm]) -> tuple[Arm, ...]:
+def settle(arms: Sequence[Arm], say: Callable[[str], None] = lambda note: None) -> tuple[Arm, ...]:
     """Resolves arms, checks that each can be made, and gives all one validation split if an agent needs it.
 
     What the files behind an arm hold is recorded in ``Arm.content``.
 
     That split is the one that some arms name, else a tenth of the smallest pool.
+
+    Args:
+        arms: What is to be compared.
+        say: Takes one line for each image folder that is read: what was found in it.
 
     Raises:
         AlenvError: An environment, a setting or an agent does not exist or does not fit.
@@ -39,11 +43,14 @@ def settle(arms: Sequence[Arm]) -> tuple[Arm, ...]:
         _check_names(arm)  # before torch loads, so that a misspelling is said at once
     players = [agents.make(arm.agent, **arm.agent_kwargs) for arm in resolved]
     made: dict[str, _Facts] = {}  # not the environments: their networks and images may be large
-    sizes = []
+    sizes, said = [], set[str]()
     for position, (arm, player) in enumerate(zip(resolved, players, strict=True)):
         key = json.dumps([arm.env_id, dict(arm.env_kwargs)], sort_keys=True)
         if key not in made:
-            made[key] = _facts(arm)
+            made[key] = facts = _facts(arm)
+            if facts.found is not None and facts.found not in said:
+                say(facts.found)
+                said.add(facts.found)
         facts = made[key]
         _check_needs(arm, player, facts)
         sizes.append((facts.pool, facts.validation))
@@ -83,6 +90,7 @@ class _Facts(NamedTuple):
     checksum: str
     offers: frozenset[str]
     recipe: Recipe
+    found: str | None
 
 
 def _facts(arm: Arm) -> _Facts:
@@ -94,7 +102,14 @@ def _facts(arm: Arm) -> _Facts:
         raise InvalidProtocol(
             "test=False was given, and a comparison shows test accuracy; leave that setting out."
         )
-    return _Facts(len(made.rows), made.protocol.validation, made.dataset_checksum, made.offers, made.recipe)
+    return _Facts(
+        pool=len(made.rows),
+        validation=made.protocol.validation,
+        checksum=made.dataset_checksum,
+        offers=made.offers,
+        recipe=made.recipe,
+        found=made.dataset_found,
+    )
 
 
 def _check_needs(arm: Arm, player: agents.Agent, facts: _Facts) -> None:

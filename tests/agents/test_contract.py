@@ -268,11 +268,13 @@ def test_on_the_real_environment(agent, initial_size):
     agent.reset(env.unwrapped.view, seed=0)
     for _ in range(2):
         view = env.unwrapped.view
-        weights = {k: v.clone() for k, v in view.classifier.state_dict().items()}
+        weights = env.unwrapped.get_state()["learner"]["classifier"]
         found = agent.act(observation)
         legal(found, view)
         assert np.array_equal(found, agent.act(observation))
-        assert all(torch.equal(weights[k], v) for k, v in view.classifier.state_dict().items())
+        assert all(
+            torch.equal(weights[k], v) for k, v in env.unwrapped.get_state()["learner"]["classifier"].items()
+        )
         observation, reward, _, _, info = env.step(found)
         agent.update(*agents.feedback(reward, info))
     env.close()

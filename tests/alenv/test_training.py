@@ -216,6 +216,17 @@ def test_inference_is_unaugmented_and_leaves_batch_statistics_alone() -> None:
     torch.testing.assert_close(out["map0"], expected.feature_maps[0].mean((2, 3)), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("lr", [1e6, 1e30])
+def test_diverged_training_is_said_once(lr: float) -> None:
+    made = learner(lr=lr, epochs=5, start="warm")
+    for cycle in (0, 1):
+        made.fit(images(), np.arange(16), labels(16), cycle)
+        if cycle == 0:
+            with pytest.warns(UserWarning, match="diverged .* lower lr, now"):
+                made.predict(images())
+        made.predict(images())  # a second warning would be an error
+
+
 # ---- augmentation ----
 
 

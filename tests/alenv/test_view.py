@@ -91,11 +91,37 @@ def test_images_are_the_datasets_rows() -> None:
 
 def test_augmented_images_come_from_the_callers_generator() -> None:
     view = played().view
-    one, two = (view.augmented(torch.Generator().manual_seed(seed), [1, 2]) for seed in (0, 0))
+    one, two = (view.augmented([1, 2], generator=torch.Generator().manual_seed(seed)) for seed in (0, 0))
     assert torch.equal(one, two)
     assert not torch.equal(
-        view.augmented(torch.Generator().manual_seed(1), np.arange(50)), view.images(np.arange(50))
+        view.augmented(np.arange(50), generator=torch.Generator().manual_seed(1)), view.images(np.arange(50))
     )
+
+
+def test_the_classifier_is_copied_once_a_cycle_and_from_the_environment() -> None:
+    env = played()
+    first = env.view.classifier
+    assert env.view.classifier is first
+    before = env.view.logits([0, 1])
+    with torch.no_grad():
+        for parameter in first.parameters():
+            parameter.zero_()
+    env.step(env.view.unlabeled[:5])
+    assert torch.equal(env.view.previous.logits([0, 1]), before)  # what an agent does to its copy stays there
+    assert env.view.classifier is not first
+    assert env.view.classifier.head.weight.any()
+
+
+def test_the_inference_of_earlier_weights_and_of_the_split_is_in_the_costs() -> None:
+    env = played(validation=50)
+    for view, count in (
+        (env.view.previous, 7),
+        (env.view.validation, 50),
+        (env.view.previous.validation, 50),
+    ):
+        before = env.costs["inferred_images"]
+        view.logits(np.arange(count))
+        assert env.costs["inferred_images"] == before + count
 
 
 def test_labels_that_were_not_bought_stay_hidden() -> None:

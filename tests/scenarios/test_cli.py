@@ -37,6 +37,62 @@ def test_envs() -> None:
     assert "ALDigits-v0" in run("envs")[1]
 
 
+def test_every_command_that_reads_a_folder_says_what_it_found(image_folder: Path) -> None:
+    (image_folder / "train" / "notes.txt").write_text("x")
+    small = ("initial_size=6", "query_size=3", "budget=3", "backbone=convnet", "width=4", "epochs=1")
+    settings = ("--set", f"root={image_folder}", "image_size=12", "test_share=0.2", *small)
+    try:
+        for command in (
+            ("compare", "ALImageFolder-v0", "--agents", "random", "--seeds", "1"),
+            ("bench", "env", "ALImageFolder-v0"),
+        ):
+            code, _, err = run(*command, *settings)
+            assert code == 0, err
+            for words in ("cat", "dog", "fox", "60", "15", ".txt"):
+                assert words in err
+    finally:
+        (image_folder / "train" / "notes.txt").unlink()
+
+
+def test_the_page_of_an_environment() -> None:
+    code, out, _ = run("envs", "ALCifar10Ridge-v0")
+    assert code == 0
+    for words in (
+        "Observation:",
+        "Reward:",
+        "head=ridge",
+        "validation=5000",
+        "cifar10 with the ridge recipe",
+    ):
+        assert words in out
+    assert json.loads(run("envs", "ALCifar10-v0", "--json")[1])["settings"]["epochs"] == 200
+    assert "did you mean 'ALCifar10Ridge-v0'" in error("envs", "ALCifar10Rige-v0")
+
+
+def test_settings_are_those_of_the_code() -> None:
+    listed = {row["name"]: row for row in json.loads(run("settings", "--json")[1])}
+    env = gym.make("ALDigits-v0").unwrapped
+    fields = [*vars(env.recipe), *vars(env.protocol), *vars(env.options)]  # type: ignore[attr-defined]
+    assert set(listed) == set(fields) - {"joint_options", "default_device"}
+    for row in listed.values():
+        assert row["meaning"].endswith("."), row
+        assert row["allowed"]
+    assert listed["budget"]["default"] == 9000
+    assert listed["observe"]["group"] == "environment"
+    code, out, _ = run("settings", "start")
+    assert code == 0
+    for words in ('"warm" keeps', "one of 'warm', 'cold', 'pretrained'", "dataset digits: cold"):
+        assert words in out.replace("\n", " ")
+    assert [row["name"] for row in json.loads(run("settings", "loss_prediction", "--json")[1])] == [
+        "joint_weight",
+        "joint_margin",
+        "joint_width",
+        "joint_cut",
+    ]
+    assert "joint=loss_prediction" in run("settings", "joint_cut")[1]
+    assert "did you mean 'start'" in error("settings", "strt")
+
+
 def test_agents() -> None:
     code, out, _ = run("agents")
     assert code == 0

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from alenv import plugins
 from alenv.errors import InvalidRecipe, UnknownName, unknown
+from alenv.explained import Explained
 from alenv.learners.objectives.base import Objective
 from alenv.settings import Recipe, Rule, number
 
@@ -74,6 +75,22 @@ def make(recipe: Recipe) -> Objective:
         if not test(value):
             raise InvalidRecipe(f"{name}={value!r} was given; it must be {words}.")
     return objective(recipe, **dict(recipe.joint_options))
+
+
+def explained(name: str) -> list[Explained]:
+    """Returns the options of an objective, as ``alenv.explained`` does those of environments."""
+    objective = find(name)
+    document = inspect.cleandoc(objective.__doc__ or "")
+    return [
+        Explained(
+            option,
+            f"joint={name}",
+            default,
+            (objective.rules.get(option) or _like(default))[0],
+            document.partition("\n\n")[0].replace("\n", " "),
+        )
+        for option, default in objective.options.items()
+    ]
 
 
 def _like(default: Any) -> Rule:
