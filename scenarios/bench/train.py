@@ -20,6 +20,7 @@ from alenv.learners.network import NetworkLearner
 from alenv.learners.optimization import make_optimizer
 from alenv.runtime import Runtime
 from alenv.settings import Recipe
+from scenarios.bench.products import product_rate, training_operations
 
 MEAN, STD = (0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)
 CLASSES, SIDE = 10, 32
@@ -46,7 +47,9 @@ def measure(
         JSON values: ``images_per_second`` (the environment's own loop, augmentation included),
         ``ceiling_images_per_second`` (the same network and precision on one batch that is ready on the
         device), ``reference_images_per_second`` (fp32, NCHW, torchvision transforms in a DataLoader without
-        workers), ``of_ceiling``, ``speedup``, and the setting.
+        workers), ``of_ceiling``, ``speedup``, the machine's own limit
+        (``limit_images_per_second``, what its matrix products of ``product_teraflops`` would train if a step
+        were nothing else, and ``gigaflop_per_image``), and the setting.
 
     Raises:
         UnknownName: There is no such backbone or device.
@@ -69,12 +72,17 @@ def measure(
                 if turn:  # the first turn compiles kernels and fills caches
                     speeds[name].append(speed)
     own, ceiling, reference = speeds["own"], speeds["ceiling"], speeds["reference"]
+    rate = product_rate(where)
+    work = training_operations(_build(recipe).train(), torch.zeros(2, 3, SIDE, SIDE))
     return {
         "images_per_second": round(statistics.median(own), 1),
         "ceiling_images_per_second": round(statistics.median(ceiling), 1),
         "reference_images_per_second": round(statistics.median(reference), 1),
         "of_ceiling": round(_median_ratio(own, ceiling), 3),
         "speedup": round(_median_ratio(own, reference), 2),
+        "limit_images_per_second": round(rate / work, 1),
+        "product_teraflops": round(rate / 1e12, 3),
+        "gigaflop_per_image": round(work / 1e9, 3),
         "backbone": backbone,
         "batch_size": batch_size,
         "rounds": rounds,

@@ -35,5 +35,7 @@ def train(
         f"  ceiling, one ready batch    {found['ceiling_images_per_second']:>10,}   "
         f"{found['of_ceiling']:.1%} of it\n"
         f"  fp32, DataLoader            {found['reference_images_per_second']:>10,}   "
-        f"{found['speedup']} times as fast"
+        f"{found['speedup']} times as fast\n"
+        f"  limit, matrix products only {found['limit_images_per_second']:>10,}   "
+        f"{found['product_teraflops']:g} TFLOPS over {found['gigaflop_per_image']:g} GFLOP an image"
     )

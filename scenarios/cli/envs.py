@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 from rich.console import Console
 from rich.markup import escape
+from rich.padding import Padding
 from rich.table import Column
 
 import alenv
@@ -76,7 +77,13 @@ def _explain(name: str, as_json: bool) -> None:
     console.print("Settings that differ from the defaults (alenv settings lists all):")
     for setting, value in own.items():
         console.print(f"  {setting}={escape(str(value))}")
-    console.print(f"\n{escape(_page())}")
+    if not own:
+        console.print("  none")
+    for paragraph in _page().strip().split("\n\n"):
+        title, headed, body = paragraph.partition(":\n    ")
+        console.print(f"\n[bold]{escape(title)}:[/bold]" if headed else "")
+        text = " ".join((body if headed else paragraph).split())
+        console.print(Padding(escape(text), (0, 0, 0, 4 if headed else 0)))
 
 
 def _page() -> str:

@@ -10,13 +10,15 @@ from pathlib import Path
 import gymnasium as gym
 import numpy as np
 import pytest
+import torch
 from command import FAKE, error, run
 from stable_baselines3 import PPO
 
 import agents
-from alenv import ENVIRONMENTS
+from alenv import ENVIRONMENTS, nets
 from scenarios import cli
 from scenarios.bench import explicit
+from scenarios.bench.products import training_operations
 from scenarios.bench.query import SMALL, is_exact
 from scenarios.bench.synthetic import synthetic_view
 
@@ -168,6 +170,25 @@ def test_bench_query_notices_other_picks() -> None:
     wrong = view.unlabeled[: view.query_size].tolist()
     assert not explicit.are_central(view, wrong)
     assert wrong not in [picks(view) for picks in explicit.PICKS.values()]
+
+
+def test_bench_train_says_the_machines_own_limit() -> None:
+    tiny = ("--backbone", "convnet", "--batch-size", "8", "--rounds", "1", "--threads", "1", "--json")
+    code, out, err = run("bench", "train", *tiny)
+    assert code == 0, err
+    found = json.loads(out)
+    assert 0 < found["images_per_second"] < found["limit_images_per_second"]
+    wanted = 1e3 * found["product_teraflops"] / found["gigaflop_per_image"]
+    assert found["limit_images_per_second"] == pytest.approx(wanted, rel=0.05)
+
+
+def test_a_training_step_of_resnet18_costs_three_passes() -> None:
+    """0.557 GMAC forward (a published figure): as much twice again backward, less the images' gradient."""
+    network = nets.build(
+        "resnet18", num_classes=10, channels=3, image_size=(32, 32), generator=torch.Generator()
+    )
+    work = training_operations(network.train(), torch.zeros(2, 3, 32, 32))
+    assert work == pytest.approx(3 * 2 * 0.557e9, rel=0.005)
 
 
 def test_bench_env() -> None:
