@@ -91,6 +91,7 @@ def fit(
         for network in trained:
             network.train()
         steps, losses = 0, list[Tensor]()
+        advance.loss = lambda: _mean(losses)
         for epoch in range(epochs):
             each = batches(epoch)
             losses.clear()
@@ -121,12 +122,16 @@ def _size(batch: Any) -> int:
     return len(batch) if isinstance(batch, Tensor) else 0
 
 
+def _mean(losses: list[Tensor]) -> float | None:
+    return float(torch.stack(losses).mean()) if losses else None
+
+
 def _note(steps: int, losses: list[Tensor], optimizer: torch.optim.Optimizer) -> None:
     """Notes what a training came to, where somebody records that; ``losses`` are those of its last epoch."""
     found = training()
     if found is not None and steps:
         found.steps += steps
-        found.loss = float(torch.stack(losses).mean()) if losses else None
+        found.loss = _mean(losses)
         found.learning_rate = float(optimizer.param_groups[0]["lr"])
 
 

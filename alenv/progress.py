@@ -40,6 +40,7 @@ class Status:
         images: Images that were processed, those of all epochs together.
         seconds: Time since the phase began.
         over: Whether it has ended.
+        loss: Mean training loss of the epoch so far; None where nobody knows.
     """
 
     title: str
@@ -49,15 +50,22 @@ class Status:
     images: float
     seconds: float
     over: bool = False
+    loss: float | None = None
 
     @property
     def left(self) -> float | None:
         """Seconds that are left at this pace, or None where that cannot be said."""
         return self.seconds * (self.total - self.done) / self.done if self.done and self.total else None
 
+    @property
+    def images_per_second(self) -> float | None:
+        """Images per second, or None where none are counted."""
+        return self.images / self.seconds if self.images and self.seconds else None
+
     def pace(self) -> str:
         """Returns images per second and time left, as far as they are known: ``"1,234 images/s, 3:20 left"``."""
-        said = [f"{self.images / self.seconds:,.0f} images/s"] if self.images and self.seconds else []
+        rate = self.images_per_second
+        said = [f"{rate:,.0f} images/s"] if rate is not None else []
         if self.left is not None:
             minutes, seconds = divmod(round(self.left), 60)
             said.append(f"{minutes}:{seconds:02d} left")
@@ -102,7 +110,13 @@ class Training:
 
 
 class Phase:
-    """One phase under way; calling it says that some units are done."""
+    """One phase under way; calling it says that some units are done.
+
+    Attributes:
+        loss: Returns the mean training loss of the epoch so far, or None; asked only when somebody is told.
+    """
+
+    loss: Callable[[], float | None] = staticmethod(lambda: None)
 
     def __init__(self, title: str, total: int, unit: str, listener: Listener, outer: Phase | None) -> None:
         self._title, self._total, self.unit = title, total, unit
@@ -140,7 +154,10 @@ class Phase:
                 self._listener(self._outer._status(time.perf_counter()))
 
     def _status(self, now: float, over: bool = False) -> Status:
-        return Status(self._title, self.unit, self._done, self._total, self._images, now - self._began, over)
+        passed = now - self._began
+        return Status(
+            self._title, self.unit, self._done, self._total, self._images, passed, over, self.loss()
+        )
 
 
 class _Last:

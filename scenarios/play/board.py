@@ -18,9 +18,11 @@ from tensorboard.summary.writer.record_writer import RecordWriter
 
 from alenv.errors import StorageError
 from alenv.files import make_folder, write_bytes, writing
+from alenv.progress import EPOCHS, Status
 from scenarios.play.record import Record
 from scenarios.play.run_folder import ADVICE
 
+LIVE = 10.0  # seconds between two looks into a training that is under way
 # Column of a cycle's costs -> the name on the board.
 _NAMES = {
     "train_loss": "training/loss",
@@ -40,8 +42,9 @@ class Board:
     """Writes scalars, and pictures where they are asked for, by number of labeled images.
 
     A continued run opens a new file that purges every step of the older ones, and writes all rows again: the
-    record decides what is shown, not what a killed process had got round to writing. Pictures lie in the folder
-    ``render`` too, one file per cycle, from where they are shown again.
+    record decides what is shown, not what a killed process had got round to writing. What was seen of a training
+    under way (``live``) is gone then. Pictures lie in the folder ``render`` too, one file per cycle, from where they
+    are shown again.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -52,6 +55,7 @@ class Board:
         """
         self._folder = folder / "tensorboard"
         self._pictures = folder / "render"
+        self._looked = time.monotonic()
         make_folder(self._folder, ADVICE)
         began = time.time_ns()  # TensorBoard reads the files of a folder in the order of their names
         path = self._folder / f"events.out.tfevents.{began // 10**9:010d}.{began % 10**9:09d}"
@@ -88,6 +92,25 @@ class Board:
                 values.append(_picture(file.read_bytes()))
             events.append(Event(step=step, summary=Summary(value=values)))
         self._write(events)
+
+    def live(self, status: Status, cycle: int) -> None:
+        """Adds how far the training of a cycle is, by epochs of all cycles, at most every ten seconds.
+
+        A disk that refuses is no reason to end a training: its end will tell.
+        """
+        now = time.monotonic()
+        if status.unit != EPOCHS or status.title != "training" or status.over or now - self._looked < LIVE:
+            return
+        self._looked = now
+        known = {"loss": status.loss, "epoch": status.done, "images_per_second": status.images_per_second}
+        values = [
+            Summary.Value(tag=f"now/{name}", simple_value=value)
+            for name, value in known.items()
+            if value is not None
+        ]
+        step = cycle * status.total + int(round(status.done, 6))  # thirds do not add up
+        with suppress(StorageError):
+            self._write([Event(step=step, summary=Summary(value=values))])
 
     def keep(self, picture: np.ndarray, cycle: int) -> None:
         """Keeps the picture of a cycle, uint8 (h, w, 3), for ``add``.

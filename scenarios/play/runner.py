@@ -65,6 +65,7 @@ class _Player:
     def __init__(self, run: Run, listener: Listener) -> None:
         self._run, self._folder, self._listener = run, run.folder, listener
         self._playthrough: Playthrough | None = None
+        self._board: Board | None = None
 
     def play(self) -> None:
         """Plays from wherever the folder stands; one that has everything but a file gets that file."""
@@ -92,6 +93,7 @@ class _Player:
 
     def _play_cycles(self, playthrough: Playthrough) -> None:
         with Board(self._folder.path) as board:
+            self._board = board
             playthrough.open()
             first = 0
             while True:
@@ -108,6 +110,8 @@ class _Player:
         """Passes on how far the cycle is that is under way."""
         found = self._playthrough
         cycle, cycles = (0, 0) if found is None else (len(found.record.curve), found.core.protocol.cycles)
+        if self._board is not None:
+            self._board.live(status, cycle)
         self._listener(Event(self._run.name, "phase", cycle, cycles, status=status))
 
 

@@ -16,7 +16,7 @@ import pytest
 from command import FAKE, run
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from alenv import core
+from alenv import core, progress
 from alenv.errors import StorageError
 from scenarios.plan.arm import Arm
 from scenarios.plan.settling import settle
@@ -196,6 +196,35 @@ def test_tensorboard_shows_training_queries_seconds_memory_and_pictures(tmp_path
     assert [event.step for event in found.Images("picture")] == [40, 60, 80]
     assert found.Images("picture")[0].encoded_image_string.startswith(b"\x89PNG")
     assert len(list((one.folder.path / "render").iterdir())) == 3
+
+
+def test_tensorboard_shows_a_training_under_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(board, "LIVE", 0.0)
+    monkeypatch.setattr(progress, "INTERVAL", 0.0)
+    one = Run(Arm("a", "ALDigits-v0", "margin", {**NETWORK, "budget": 20, "batch_size": 20}), 0, tmp_path, 1)
+    assert execute_quietly(one)[-1].kind == "finished"
+    found = events(one)
+    # Two steps an epoch with 40 labels, three with 60: a look after each, and one before the first.
+    epochs = [0, 0.5, 1, 1.5, 2, 0, 1 / 3, 2 / 3, 1, 4 / 3, 5 / 3, 2]
+    assert [event.value for event in found.Scalars("now/epoch")] == pytest.approx(epochs)
+    steps = [0, 0, 1, 1, 2, 2, 2, 2, 3, 3, 3, 4]
+    assert [event.step for event in found.Scalars("now/epoch")] == steps
+    losses = [event.value for event in found.Scalars("now/loss")]
+    assert len(losses) == len(steps) - 2
+    shown = [event.value for event in found.Scalars("training/loss")]
+    assert shown == pytest.approx([losses[3], losses[-1]])
+
+
+def test_a_training_goes_on_where_its_progress_cannot_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(self: Any, events: Any) -> None:
+        raise StorageError("No space left on device.")
+
+    monkeypatch.setattr(board, "LIVE", 0.0)
+    with board.Board(tmp_path) as shown:
+        monkeypatch.setattr(board.Board, "_write", full)
+        shown.live(progress.Status("training", progress.EPOCHS, 1, 2, 10, 1.0), 0)
 
 
 def test_a_run_that_goes_on_shows_every_cycle_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
