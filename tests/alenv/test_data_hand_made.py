@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from by_hand import classes, save
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -23,20 +24,6 @@ Build = Callable[[Path], object]
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("ALENV_DATA", str(tmp_path / "data"))
     return tmp_path / "data"
-
-
-def save(file: Path, level: int = 100, size: tuple[int, int] = (8, 8)) -> Path:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    Image.new("RGB", size, (level,) * 3).save(file, format="PNG")
-    return file
-
-
-def classes(root: Path, names: str = "ant bee cat", count: int = 5) -> Path:
-    """Writes class folders; the grey level is 60 times the class, plus the number."""
-    for label, name in enumerate(names.split()):
-        for number in range(count):
-            save(root / name / f"{number}.png", 60 * label + number)
-    return root
 
 
 def flat(root: Path, count: int = 4) -> Path:

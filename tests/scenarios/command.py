@@ -1,8 +1,13 @@
-"""Runs ``alenv`` commands in the tests' own process."""
+"""Runs ``alenv`` commands in the tests' own process, and on disks that refuse."""
 
 from __future__ import annotations
 
+import errno
+import os
+from typing import Any
+
 import click
+import pytest
 from click.testing import CliRunner
 
 from scenarios import cli
@@ -32,3 +37,26 @@ def error(*arguments: str) -> str:
     assert err.count("\n") == 1, err
     assert "Traceback" not in err
     return err
+
+
+def refuse_locks(patch: pytest.MonkeyPatch) -> str:
+    """Opens no file for writing, as on a read-only disk; the tests may run as root, whom permissions do not stop."""
+    opened = os.open
+
+    def refusing(path: Any, flags: int, *rest: Any, **more: Any) -> int:
+        if flags & (os.O_WRONLY | os.O_RDWR):
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
+        return opened(path, flags, *rest, **more)
+
+    patch.setattr(os, "open", refusing)
+    return "Read-only file system"
+
+
+def refuse_bytes(patch: pytest.MonkeyPatch) -> str:
+    """Fills the disk."""
+
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    patch.setattr(os, "fsync", full)
+    return "No space left on device"

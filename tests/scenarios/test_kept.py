@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import errno
 import json
-import os
 import subprocess
 import threading
 from collections.abc import Callable
@@ -13,7 +11,7 @@ from typing import Any
 
 import gymnasium as gym
 import pytest
-from command import FAKE, run
+from command import FAKE, refuse_bytes, refuse_locks, run
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from alenv import core, progress
@@ -372,27 +370,7 @@ def test_changed_images_are_said_in_words(tmp_path: Path, image_folder: Path) ->
 # ---- finished folders that cannot be written ----
 
 
-def read_only(patch: pytest.MonkeyPatch) -> str:
-    opened = os.open
-
-    def refusing(path: Any, flags: int, *rest: Any, **more: Any) -> int:
-        if flags & (os.O_WRONLY | os.O_RDWR):
-            raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
-        return opened(path, flags, *rest, **more)
-
-    patch.setattr(os, "open", refusing)
-    return "Read-only file system"
-
-
-def full(patch: pytest.MonkeyPatch) -> str:
-    def refusing(descriptor: int) -> None:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    patch.setattr(os, "fsync", refusing)
-    return "No space left on device"
-
-
-@pytest.mark.parametrize("refuse", [read_only, full])
+@pytest.mark.parametrize("refuse", [refuse_locks, refuse_bytes])
 def test_a_finished_comparison_is_shown_where_nothing_can_be_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refuse: Callable[[pytest.MonkeyPatch], str]
 ) -> None:

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-import errno
 import json
-import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from command import FAKE, error, run
+from command import FAKE, error, refuse_bytes, refuse_locks, run
 
 from scenarios import Arm, Picture, build
 from scenarios.play.comparison import Comparison, play_comparison
@@ -63,29 +61,6 @@ def test_a_report_shows_what_the_last_command_did(played: tuple[Path, str]) -> N
     assert (
         len((out / "curves.csv").read_text().splitlines()) == 1 + 5 * 5
     )  # random 0, 1; margin 0, 1; entropy 1
-
-
-def refuse_locks(patch: pytest.MonkeyPatch) -> str:
-    """Opens no file for writing, as on a read-only disk; the tests may run as root, whom permissions do not stop."""
-    opened = os.open
-
-    def refusing(path: Any, flags: int, *rest: Any, **more: Any) -> int:
-        if flags & (os.O_WRONLY | os.O_RDWR):
-            raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
-        return opened(path, flags, *rest, **more)
-
-    patch.setattr(os, "open", refusing)
-    return "Read-only file system"
-
-
-def refuse_bytes(patch: pytest.MonkeyPatch) -> str:
-    """Fills the disk."""
-
-    def full(descriptor: int) -> None:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    patch.setattr(os, "fsync", full)
-    return "No space left on device"
 
 
 @pytest.mark.parametrize("refuse", [refuse_locks, refuse_bytes])
