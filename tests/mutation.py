@@ -43,7 +43,15 @@ PRELOADED = (
         "sklearn.cluster",
         "scipy.spatial",
     ),
-    *("PIL.Image", "filelock", "platformdirs", "joblib", "rich.progress", "stable_baselines3"),
+    *(
+        "PIL.Image",
+        "filelock",
+        "platformdirs",
+        "joblib",
+        "rich.progress",
+        "matplotlib.backends.backend_agg",
+        "stable_baselines3",
+    ),
 )
 IMPORTED = ("-W", "ignore::pytest.PytestAssertRewriteWarning")  # hypothesis, before pytest could look
 CHOSEN = (
