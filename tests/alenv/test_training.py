@@ -251,8 +251,12 @@ def test_half_of_the_images_are_flipped() -> None:
 
 
 def test_every_cycle_has_an_order_and_an_augmentation_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keyed by cycle 0 alone, every warm cycle would see the same crops in the same order."""
+    """Keyed by cycle 0 alone, every warm cycle would see the same crops in the same order, and the same dropout."""
     seen: list[Any] = []
+    started: list[Any] = []
+
+    def begin(self: Any, classifier: Any, networks: nn.ModuleDict, generator: torch.Generator) -> None:
+        started.append((generator.get_state().tolist(), classifier.dropout.generator.get_state().tolist()))
 
     def spy(self: Any, labeled: Tensor, unlabeled: Tensor, generator: torch.Generator) -> Any:
         found = plain_batches(self, labeled, unlabeled, generator)
@@ -266,11 +270,21 @@ def test_every_cycle_has_an_order_and_an_augmentation_of_its_own(monkeypatch: py
     plain_batches, plain_call, drawn = Objective.batches, Augmentation.__call__, list[Any]()
     monkeypatch.setattr(Objective, "batches", spy)
     monkeypatch.setattr(Augmentation, "__call__", crops)
-    made, answers = learner(epochs=1, batch_size=16), labels(16)
+    monkeypatch.setattr(Objective, "begin", begin)
+    made, answers = learner(epochs=1, batch_size=16, dropout=0.5), labels(16)
     for cycle in (0, 1, 2):
         made.fit(images(), np.arange(16), answers, cycle)
     assert len({tuple(order) for order in seen}) == 3
     assert len({tuple(state) for state in drawn}) == 3
+    assert len({tuple(state) for state, _ in started}) == 3
+    assert len({tuple(state) for _, state in started}) == 3
+
+
+def test_every_cycle_has_members_of_its_own() -> None:
+    made, everything = learner(dropout=0.5), torch.arange(40)
+    one, again, other = (made.members(images(), everything, 3, cycle) for cycle in (1, 1, 2))
+    assert torch.equal(one, again)
+    assert not torch.equal(one, other)
 
 
 def test_a_warm_cycle_trains_in_train_mode() -> None:

@@ -279,6 +279,9 @@ def test_candidates_are_fresh_and_uniform() -> None:
     assert len(first) == 50
     env.step(env.view.unlabeled[:50])
     assert first != set(env.view.candidates.tolist())
+    later = dataclasses.replace(env._episode, test_correct=(*env._episode.test_correct, 0))
+    one, other = (set(queries.draw_candidates(each, 1297, 50)) for each in (env._episode, later))
+    assert len(one & other) < 15  # two expected in common, though the same images are labeled
     counts = np.zeros(1297)
     for seed in range(400):
         counts[queries.draw_candidates(dataclasses.replace(env._episode, key=seed), 1297, 50)] += 1
