@@ -74,7 +74,7 @@ SLOWER, LEAST, MEMORY = (
 
 UNIT = "tests/alenv/test_{}.py"
 ENV = (*map(UNIT.format, ("boundary", "env", "view")), "tests/test_golden.py")
-LEARNING = (*map(UNIT.format, ("training", "settings", "own_code")), *ENV)
+LEARNING = (*map(UNIT.format, ("training", "settings", "own_code", "progress")), *ENV)
 AGENTS = tuple(f"tests/agents/test_{each}.py" for each in ("spelling", "strategies", "wrappers", "contract"))
 CORE: list[
     tuple[str, tuple[str, ...]]

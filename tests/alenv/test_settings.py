@@ -293,16 +293,17 @@ def test_settings_that_take_any_text() -> None:
 
 
 def test_what_does_not_go_together() -> None:
-    for wrong in (
+    refused: list[dict[str, Any]] = [
         {"head": "ridge"},
         {"head": "ridge", "embedding": "pixels", "joint": "loss_prediction"},
         {"nesterov": True, "optimizer": "rmsprop"},
         {"nesterov": True, "momentum": 0.0},
         {"start": "pretrained"},
         {"joint_options": (("joint_weight", 1.0),)},
-    ):
+    ]
+    for settings in refused:
         with pytest.raises(errors.InvalidRecipe):
-            Recipe(**wrong)  # type: ignore[arg-type]  # of several types
+            Recipe(**settings)
     assert Recipe(nesterov=True, momentum=0.5).nesterov
     assert Recipe(start="pretrained", pretraining="w.pt").start == "pretrained"
 
