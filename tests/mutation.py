@@ -3,9 +3,9 @@
     python tests/mutation.py [MODULE[:LINE] ...] [--seconds N] [--seed S]
 
 Without modules it takes the whole core; ``alenv/pool.py:131`` takes one line. With ``--seconds`` it tries a random
-sample for about so long. It works on a copy of the tree in a temporary folder, with the test files that belong to a
-module (``TESTS``), on one core, and needs a system with ``fork``. Not part of the test run. What survives is a change
-that means the same, or a behavior that no test states.
+sample for about so long; Ctrl-C ends it with the counts so far. It works on a copy of the tree in a temporary folder,
+with the test files that belong to a module (``TESTS``), on one core, and needs a system with ``fork``. It is no part of
+the test run. What survives is a change that means the same, or a behavior that no test states.
 """
 
 from __future__ import annotations
@@ -112,14 +112,16 @@ class Laboratory:
             self._become_pytest(tests, keep_bytecode)
         end = time.monotonic() + seconds
         code: int | None = None
-        while code is None and time.monotonic() < end:
-            done, status = os.waitpid(child, os.WNOHANG)
-            code = os.waitstatus_to_exitcode(status) if done else None
-            time.sleep(0.01)
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(child, signal.SIGKILL)  # with all that it started
-        if code is None:
-            os.waitpid(child, 0)
+        try:
+            while code is None and time.monotonic() < end:
+                time.sleep(0.01)
+                done, status = os.waitpid(child, os.WNOHANG)
+                code = os.waitstatus_to_exitcode(status) if done else None
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(child, signal.SIGKILL)  # with all that it started
+            if code is None:
+                os.waitpid(child, 0)
         return code
 
     def _become_pytest(self, tests: tuple[str, ...], keep_bytecode: bool) -> None:
@@ -177,7 +179,7 @@ def main() -> None:
         random.Random(given.seed).shuffle(queue)
     preload()
     end = time.monotonic() + given.seconds
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, contextlib.suppress(KeyboardInterrupt):
         laboratory = Laboratory(Path(folder))
         for each in queue:
             if time.monotonic() > end:
