@@ -390,6 +390,14 @@ def test_a_backbone_of_one_image_size_has_no_low_resolution() -> None:
     assert (fast["lenet"].low_resolution, fast["vgg11"].low_resolution) == (0.0, 0.7)
 
 
+def test_a_set_has_the_shape_of_its_images() -> None:
+    pixels = torch.zeros(5, 6, 8, 2, dtype=torch.uint8)
+    some = ImageSet(pixels, np.array([4, 1, 1]), (0.5, 0.5), (0.25, 0.25))
+    assert some.shape == (2, 6, 8)
+    assert len(some) == 3
+    assert some.normalize(some.raw(torch.arange(3))).shape == (3, 2, 6, 8)
+
+
 def test_normalization_is_per_channel() -> None:
     raw = torch.tensor([[[[0, 255, 51]]]], dtype=torch.uint8)
     made = ImageSet(raw, np.arange(1), (0.5, 0.25, 0.2), (0.5, 0.25, 0.1)).normalize(raw)
