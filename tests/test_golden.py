@@ -10,12 +10,14 @@ from __future__ import annotations
 from typing import Any
 
 import gymnasium as gym
+import numpy as np
 import pytest
 import torch
 
 import agents
 from alenv import STATS_SIZE, presets, seeding
 from alenv.learners.network import NetworkLearner
+from alenv.oracle import Oracle
 from alenv.runtime import Runtime
 from alenv.settings import Recipe
 
@@ -81,6 +83,12 @@ def test_numbers_of_every_stream() -> None:
     assert drawn == [513, 231, 52, 784, 812, 464, 928, 263, 668, 234, 437, 952]
     member = seeding.torch_stream(KEY, seeding.Purpose.WEIGHTS, member=2)
     assert int(torch.randint(1000, (), generator=member)) == 656
+
+
+def test_label_noise() -> None:
+    oracle = Oracle(np.arange(12) % 4, 4, 0.5)
+    oracle.begin(KEY)
+    assert oracle.answer(np.arange(12)).tolist() == [0, 3, 2, 1, 2, 1, 1, 3, 0, 1, 2, 3]
 
 
 def test_initial_weights_of_a_network() -> None:

@@ -124,3 +124,10 @@ def test_every_file_of_a_package_is_found(place, tmp_path, monkeypatch):
     monkeypatch.setattr(registry, "_AGENTS", dict(registry._AGENTS))
     assert registry.find(name).name == name
     sys.modules.pop(f"agents.{place}.{name}")
+
+
+@pytest.mark.parametrize("name", ["Number", "number"])
+def test_what_is_no_agent_is_refused(name, tmp_path):
+    (tmp_path / "mine.py").write_text("class Number: pass\nnumber = 3")
+    with pytest.raises(UnknownName, match="is no agent; give a subclass"):
+        registry.find(f"{tmp_path / 'mine.py'}:{name}")

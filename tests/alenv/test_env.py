@@ -890,6 +890,21 @@ def test_render_shows_what_was_bought_last(monkeypatch: pytest.MonkeyPatch) -> N
         np.testing.assert_array_equal(shown, view.images(wanted, raw=True).permute(0, 2, 3, 1))
 
 
+@pytest.mark.parametrize("settings", [{}, {"validation": 50, "test": False}])
+def test_render_shows_the_accuracy_that_is_measured(
+    settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from alenv import render
+
+    drawn: list[Any] = []
+    monkeypatch.setattr(render, "draw", lambda episode, **given: drawn.append(given["accuracies"]))
+    env = make(render_mode="rgb_array", **settings).unwrapped
+    infos = [env.reset(seed=0)[1], env.step(env.view.unlabeled[:5])[4]]  # type: ignore[attr-defined]
+    env.render()
+    split = "validation" if settings else "test"
+    assert drawn == [(split, [info[f"{split}_accuracy"] for info in infos])]
+
+
 def test_render_shows_the_cycle() -> None:
     env = make(render_mode="rgb_array")
     env.reset(seed=0)
