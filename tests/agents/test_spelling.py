@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
+import sys
+
 import gymnasium as gym
 import pytest
 
 import agents
+from agents import registry
 from agents.spelling import Spelling, parse
 from alenv.errors import InvalidQuery, UnknownName
 
@@ -106,3 +110,24 @@ def test_nothing_is_chosen_from_an_exhausted_pool(name):
     agent.reset(env.unwrapped.view)
     with pytest.raises(InvalidQuery, match="only 0 are unlabeled"):
         agent.act(None)
+
+
+@pytest.mark.parametrize("place", ["strategies", "policies"])
+def test_every_file_of_a_package_is_found(place, tmp_path, monkeypatch):
+    name = f"walked_{place}"
+    (tmp_path / f"{name}.py").write_text(
+        "from agents.base import Agent\nfrom agents.registry import register\n"
+        f"@register\nclass Walked(Agent):\n    name = '{name}'"
+    )
+    package = importlib.import_module(f"agents.{place}")
+    monkeypatch.setattr(package, "__path__", [*package.__path__, str(tmp_path)])
+    monkeypatch.setattr(registry, "_AGENTS", dict(registry._AGENTS))
+    assert registry.find(name).name == name
+    sys.modules.pop(f"agents.{place}.{name}")
+
+
+@pytest.mark.parametrize("name", ["Number", "number"])
+def test_what_is_no_agent_is_refused(name, tmp_path):
+    (tmp_path / "mine.py").write_text("class Number: pass\nnumber = 3")
+    with pytest.raises(UnknownName, match="is no agent; give a subclass"):
+        registry.find(f"{tmp_path / 'mine.py'}:{name}")

@@ -171,6 +171,28 @@ def test_an_interrupted_cycle_reveals_nothing(monkeypatch: pytest.MonkeyPatch) -
     assert len(env.ledger) == 10
 
 
+# ---- states at either end ----
+
+
+def test_an_episode_without_labels_and_a_finished_one_are_restored() -> None:
+    source, other = made(initial_size=0), made(seed=1, initial_size=0)
+    for steps in (0, source.protocol.cycles):
+        for _ in range(steps):
+            source.step(source.view.unlabeled[:5])
+        other.reset(options={"state": source.get_state()})
+        assert other.view.cycle == steps
+        np.testing.assert_array_equal(other.view.labeled, source.view.labeled)
+    with pytest.raises(errors.EpisodeOver):
+        other.step(other.view.unlabeled[:5])
+
+
+@pytest.mark.parametrize("shift", [lambda e: -e["labeled"] - 1, lambda e: e["labeled"] + 5000])
+def test_indices_outside_the_pool_are_named_as_such(shift: Any) -> None:
+    state = made(seed=4).get_state()
+    with pytest.raises(errors.InvalidState, match="labeled images are no distinct pool indices"):
+        made().reset(options={"state": changed(state, labeled=shift(state["episode"]))})
+
+
 # ---- states that cannot be ----
 
 IMPOSSIBLE: list[tuple[str, Any]] = [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 # To mypy, gym.Env lacks what the environment adds, and what a made one always has is optional: hence the
 # ignored attr-defined, union-attr and index in this file.
+import copy
 import dataclasses
 import warnings
 from collections.abc import Iterator
@@ -760,7 +761,7 @@ def test_what_is_written_into_a_state_changes_no_environment(name: str) -> None:
                 value.fill_(7)
             spoil(value)
 
-    untouched = env.get_state()  # type: ignore[attr-defined]
+    untouched = copy.deepcopy(env.get_state())  # type: ignore[attr-defined]  # or a shared tensor is spoiled on both sides
     spoil(env.get_state())  # type: ignore[attr-defined]
     assert_equal(env.get_state(), untouched)  # type: ignore[attr-defined]
     other = make(name).unwrapped
@@ -887,6 +888,21 @@ def test_render_shows_what_was_bought_last(monkeypatch: pytest.MonkeyPatch) -> N
     view = env.view  # type: ignore[attr-defined]
     for shown, wanted in zip(drawn, (view.labeled[:10], view.labeled[10:]), strict=True):
         np.testing.assert_array_equal(shown, view.images(wanted, raw=True).permute(0, 2, 3, 1))
+
+
+@pytest.mark.parametrize("settings", [{}, {"validation": 50, "test": False}])
+def test_render_shows_the_accuracy_that_is_measured(
+    settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from alenv import render
+
+    drawn: list[Any] = []
+    monkeypatch.setattr(render, "draw", lambda episode, **given: drawn.append(given["accuracies"]))
+    env = make(render_mode="rgb_array", **settings).unwrapped
+    infos = [env.reset(seed=0)[1], env.step(env.view.unlabeled[:5])[4]]  # type: ignore[attr-defined]
+    env.render()
+    split = "validation" if settings else "test"
+    assert drawn == [(split, [info[f"{split}_accuracy"] for info in infos])]
 
 
 def test_render_shows_the_cycle() -> None:

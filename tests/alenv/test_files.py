@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -47,6 +48,19 @@ def test_npz_bytes_depend_on_values_only(monkeypatch: pytest.MonkeyPatch, tmp_pa
     with np.load(tmp_path / "x.npz") as loaded:
         assert loaded["a"].tolist() == [0, 1, 2, 3, 4]
         assert loaded["b"].shape == (2, 0)
+    with zipfile.ZipFile(tmp_path / "x.npz") as archive:
+        dates = [member.date_time for member in archive.infolist()]
+    assert dates == [(1980, 1, 1, 0, 0, 0)] * 2  # what a zip archive without a date has
+
+
+def test_a_folder_is_made_with_its_parents_or_left_as_it_is(tmp_path: Path) -> None:
+    folder = tmp_path / "a" / "b"
+    files.make_folder(folder)
+    (folder / "kept").touch()
+    files.make_folder(folder)
+    assert os.listdir(folder) == ["kept"]
+    with pytest.raises(StorageError, match="cannot be written"):
+        files.make_folder(folder / "kept")
 
 
 @pytest.fixture

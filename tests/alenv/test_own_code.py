@@ -97,6 +97,21 @@ def test_what_cannot_be_found_is_one_sentence(tmp_path: Path, text: str, words: 
     assert not [name for name in sys.modules if name.startswith("alenv_own_bad")]
 
 
+def test_every_file_of_a_package_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from alenv.learners import objectives
+    from alenv.learners.objectives import registry
+
+    (tmp_path / "found_by_walking.py").write_text(
+        "from alenv.learners.objectives import Objective, register\n"
+        "@register('walked')\nclass Walked(Objective): pass"
+    )
+    (tmp_path / "_hidden.py").write_text("raise AssertionError('a file with _ in front is not imported')")
+    monkeypatch.setattr(objectives, "__path__", [*objectives.__path__, str(tmp_path)])
+    monkeypatch.setattr(registry, "_OBJECTIVES", dict(registry._OBJECTIVES))
+    assert {"walked", "loss_prediction"} <= set(alenv.objectives())
+    sys.modules.pop("alenv.learners.objectives.found_by_walking")
+
+
 # ---- using ----
 
 

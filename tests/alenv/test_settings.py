@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 import time
 from pathlib import Path
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
@@ -21,7 +22,7 @@ from alenv.learners.images import ImageSet
 from alenv.learners.ridge import RidgeLearner
 from alenv.runtime import Runtime
 from alenv.seeding import Purpose, numpy_stream, torch_stream
-from alenv.settings import Protocol, Recipe
+from alenv.settings import Options, Protocol, Recipe, field_names, takes_text
 from alenv.spaces import Query
 
 LABELS = np.random.default_rng(0).integers(0, 10, 5000)
@@ -220,6 +221,91 @@ def test_ridge_features_and_probabilities() -> None:
     assert env.costs["inferred_images"] == before  # type: ignore[attr-defined]  # they stand there already
     torch.testing.assert_close(view.features().norm(dim=1), torch.ones(len(view)))
     torch.testing.assert_close(view.probabilities(), view.logits().softmax(1))
+
+
+# ---- what is allowed ----
+
+# Setting, the last value that is allowed, the first that is not.
+LIMITS: list[tuple[type, str, Any, Any]] = [
+    (Recipe, "width", 1, 0),
+    (Recipe, "dropout", 0, -0.01),
+    (Recipe, "dropout", 0.95, 0.951),
+    (Recipe, "lr", 1e-9, 0),
+    (Recipe, "lr", 1e9, float("inf")),
+    (Recipe, "momentum", 0, -0.01),
+    (Recipe, "momentum", 0.9999, 1),
+    (Recipe, "weight_decay", 0, -1e-9),
+    (Recipe, "batch_size", 1, 0),
+    (Recipe, "epochs", 1, 0),
+    (Recipe, "milestones", (0.01, 0.99), (0.0,)),
+    (Recipe, "milestones", (), (1.0,)),
+    (Recipe, "milestones", (0.5,), (0.5, "0.6")),
+    (Recipe, "lr_factor", 1e-9, 0),
+    (Recipe, "warmup", 0, -0.01),
+    (Recipe, "warmup", 0.9, 0.91),
+    (Recipe, "stop_accuracy", 1e-9, 0),
+    (Recipe, "stop_accuracy", 1, 1.01),
+    (Recipe, "crop_padding", 0, -1),
+    (Recipe, "cutout", 0, -1),
+    (Recipe, "low_resolution", 0, -0.01),
+    (Recipe, "low_resolution", 0.9, 0.91),
+    (Recipe, "low_resolution_scale", 1e-9, 0),
+    (Recipe, "low_resolution_scale", 1, 1.01),
+    (Recipe, "label_smoothing", 0, -0.01),
+    (Recipe, "label_smoothing", 0.95, 0.951),
+    (Recipe, "embedding_size", 1, 0),
+    (Recipe, "ridge_penalty", 1e-9, 0),
+    (Recipe, "beta", 1e-9, 0),
+    (Recipe, "flip", False, 0),
+    (Recipe, "backbone", "a name", 3),
+    (Recipe, "head", "a name", None),
+    (Recipe, "embedding", None, 3),
+    (Protocol, "initial_size", 0, -1),
+    (Protocol, "query_size", 1, 0),
+    (Protocol, "budget", 0, -1),
+    (Protocol, "budget", "all", "some"),
+    (Protocol, "validation", 0, -1),
+    (Protocol, "data_seed", 0, -1),
+    (Protocol, "redundancy", 1, 0),
+    (Protocol, "imbalance", 1, 0.99),
+    (Protocol, "outliers", 0, -1),
+    (Protocol, "label_noise", 0, -0.01),
+    (Protocol, "label_noise", 1, 1.01),
+    (Options, "candidates", 1, 0),
+    (Options, "threads", 1, 0),
+    (Options, "image_size", 1, 0),
+    (Options, "test_share", 0, -0.01),
+    (Options, "split_seed", 0, -1),
+]
+
+
+@pytest.mark.parametrize(("kind", "name", "last", "beyond"), LIMITS)
+def test_every_setting_ends_where_it_says(kind: type, name: str, last: Any, beyond: Any) -> None:
+    assert getattr(kind(**{name: last}), name) == last
+    with pytest.raises(errors.AlenvError, match=f"^{name}="):
+        kind(**{name: beyond})
+
+
+def test_settings_that_take_any_text() -> None:
+    takers = {name for kind in (Recipe, Protocol, Options) for name in field_names(kind) if takes_text(name)}
+    assert takers >= {"root", "embedding", "backbone", "head", "joint", "pretraining", "device"}
+    assert not takers & {"epochs", "lr", "flip", "optimizer", "budget", "candidates", "observe"}
+
+
+def test_what_does_not_go_together() -> None:
+    refused: list[dict[str, Any]] = [
+        {"head": "ridge"},
+        {"head": "ridge", "embedding": "pixels", "joint": "loss_prediction"},
+        {"nesterov": True, "optimizer": "rmsprop"},
+        {"nesterov": True, "momentum": 0.0},
+        {"start": "pretrained"},
+        {"joint_options": (("joint_weight", 1.0),)},
+    ]
+    for settings in refused:
+        with pytest.raises(errors.InvalidRecipe):
+            Recipe(**settings)
+    assert Recipe(nesterov=True, momentum=0.5).nesterov
+    assert Recipe(start="pretrained", pretraining="w.pt").start == "pretrained"
 
 
 # ---- ids, devices, errors ----

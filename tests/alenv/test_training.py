@@ -5,6 +5,7 @@ from __future__ import annotations
 # To mypy, gym.Env lacks what the environment adds, and what a made one always has is optional: hence the
 # ignored attr-defined, union-attr and index in this file.
 import copy
+import re
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -175,7 +176,8 @@ def test_pretrained_weights_are_restored_in_every_cycle_but_the_head(tmp_path: P
         images(), np.zeros(0, np.int64), np.zeros(0, np.int64), 1
     )  # no labels: only the return to the start
     assert all(torch.equal(v, start[n]) for n, v in made.classifier.state_dict().items())
-    with pytest.raises(errors.InvalidRecipe, match="does not fit"):
+    first = sorted(name for name in start if not name.startswith("head."))[0]
+    with pytest.raises(errors.InvalidRecipe, match=rf"does not fit .*first difference: {re.escape(first)}\)"):
         learner(start="pretrained", pretraining=str(tmp_path / "weights.pt"), width=16)
 
 
@@ -262,8 +264,12 @@ def test_half_of_the_images_are_flipped() -> None:
 
 
 def test_every_cycle_has_an_order_and_an_augmentation_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keyed by cycle 0 alone, every warm cycle would see the same crops in the same order."""
+    """Keyed by cycle 0 alone, every warm cycle would see the same crops in the same order, and the same dropout."""
     seen: list[Any] = []
+    started: list[Any] = []
+
+    def begin(self: Any, classifier: Any, networks: nn.ModuleDict, generator: torch.Generator) -> None:
+        started.append((generator.get_state().tolist(), classifier.dropout.generator.get_state().tolist()))
 
     def spy(self: Any, labeled: Tensor, unlabeled: Tensor, generator: torch.Generator) -> Any:
         found = plain_batches(self, labeled, unlabeled, generator)
@@ -277,11 +283,21 @@ def test_every_cycle_has_an_order_and_an_augmentation_of_its_own(monkeypatch: py
     plain_batches, plain_call, drawn = Objective.batches, Augmentation.__call__, list[Any]()
     monkeypatch.setattr(Objective, "batches", spy)
     monkeypatch.setattr(Augmentation, "__call__", crops)
-    made, answers = learner(epochs=1, batch_size=16), labels(16)
+    monkeypatch.setattr(Objective, "begin", begin)
+    made, answers = learner(epochs=1, batch_size=16, dropout=0.5), labels(16)
     for cycle in (0, 1, 2):
         made.fit(images(), np.arange(16), answers, cycle)
     assert len({tuple(order) for order in seen}) == 3
     assert len({tuple(state) for state in drawn}) == 3
+    assert len({tuple(state) for state, _ in started}) == 3
+    assert len({tuple(state) for _, state in started}) == 3
+
+
+def test_every_cycle_has_members_of_its_own() -> None:
+    made, everything = learner(dropout=0.5), torch.arange(40)
+    one, again, other = (made.members(images(), everything, 3, cycle) for cycle in (1, 1, 2))
+    assert torch.equal(one, again)
+    assert not torch.equal(one, other)
 
 
 def test_a_warm_cycle_trains_in_train_mode() -> None:
@@ -383,6 +399,14 @@ def test_a_backbone_of_one_image_size_has_no_low_resolution() -> None:
         name: presets.resolve("cifar10", "fast", {"backbone": name}).recipe for name in ("lenet", "vgg11")
     }
     assert (fast["lenet"].low_resolution, fast["vgg11"].low_resolution) == (0.0, 0.7)
+
+
+def test_a_set_has_the_shape_of_its_images() -> None:
+    pixels = torch.zeros(5, 6, 8, 2, dtype=torch.uint8)
+    some = ImageSet(pixels, np.array([4, 1, 1]), (0.5, 0.5), (0.25, 0.25))
+    assert some.shape == (2, 6, 8)
+    assert len(some) == 3
+    assert some.normalize(some.raw(torch.arange(3))).shape == (3, 2, 6, 8)
 
 
 def test_normalization_is_per_channel() -> None:

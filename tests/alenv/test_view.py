@@ -17,7 +17,7 @@ import torch
 from PIL import Image
 
 from alenv import data, errors, queries
-from alenv.observation import stats
+from alenv.observation import candidates, stats
 from alenv.oracle import Oracle
 
 QUICK: dict[str, Any] = {"epochs": 1, "width": 8, "initial_size": 10, "query_size": 5, "budget": 15}
@@ -42,6 +42,7 @@ def test_every_method_takes_indices_and_agrees_with_the_whole_pool() -> None:
         assert torch.equal(getattr(view, name)(some.tolist()), part)
         assert len(getattr(view, name)(some[:0])) == 0
     assert torch.equal(view.member_probabilities(3, some), view.member_probabilities(3)[:, some])
+    assert view.member_probabilities(3, some[:0]).shape == (3, 0, 10)
     for whole, part in zip(view.feature_maps(), view.feature_maps(some), strict=True):
         assert torch.equal(part, whole[some])
     torch.testing.assert_close(view.probabilities(some), view.logits(some).softmax(1))
@@ -298,6 +299,27 @@ def test_stats_against_plain_arithmetic() -> None:
     np.testing.assert_allclose(bare[17:], 1, atol=1e-6)
 
 
+def test_an_observation_of_candidates_shows_what_the_view_gives() -> None:
+    view = played(joint="loss_prediction").view
+    shown, indices = view.observation("candidates"), view.candidates
+    np.testing.assert_array_equal(shown["indices"], indices)
+    np.testing.assert_array_equal(shown["stats"], view.observation("stats"))
+    np.testing.assert_array_equal(shown["probabilities"], view.probabilities(indices))
+    np.testing.assert_array_equal(shown["predicted_loss"], view.predicted_loss(indices))
+    features = view.features(indices)
+    np.testing.assert_allclose(shown["features"], features / features.norm(dim=1, keepdim=True), atol=1e-6)
+
+
+def test_an_observation_stays_in_its_bounds_when_the_classifier_diverges() -> None:
+    wild = torch.tensor([-250.0, torch.nan, 3.0, torch.inf])
+    summary = stats(np.zeros(7, np.float32), torch.full((4, 2), torch.nan))
+    assert summary.tolist() == [0.0] * 27
+    shown = candidates(summary, np.arange(4), wild[:, None], torch.full((4, 2), torch.nan), {"score": wild})
+    assert shown["score"].tolist() == [-100.0, 0.0, 3.0, 100.0]
+    assert shown["probabilities"].tolist() == [[0.0, 0.0]] * 4
+    assert shown["features"].tolist() == [[-1.0], [0.0], [1.0], [0.0]]
+
+
 def test_candidates_are_fresh_and_uniform() -> None:
     env = played(0, budget=500, query_size=50, initial_size=100, candidates=50)
     first = set(env.view.candidates.tolist())
@@ -305,6 +327,9 @@ def test_candidates_are_fresh_and_uniform() -> None:
     assert len(first) == 50
     env.step(env.view.unlabeled[:50])
     assert first != set(env.view.candidates.tolist())
+    later = dataclasses.replace(env._episode, test_correct=(*env._episode.test_correct, 0))
+    one, other = (set(queries.draw_candidates(each, 1297, 50)) for each in (env._episode, later))
+    assert len(one & other) < 15  # two expected in common, though the same images are labeled
     counts = np.zeros(1297)
     for seed in range(400):
         counts[queries.draw_candidates(dataclasses.replace(env._episode, key=seed), 1297, 50)] += 1
@@ -312,6 +337,16 @@ def test_candidates_are_fresh_and_uniform() -> None:
     assert counts.sum() == counts[free].sum() == 400 * 50
     expected = 400 * 50 / len(free)
     assert ((counts[free] - expected) ** 2 / expected).sum() < len(free) + 5 * np.sqrt(2 * len(free))
+
+
+def test_the_number_of_candidates() -> None:
+    assert queries.candidate_count(None, 2, 100) == 20
+    assert queries.candidate_count(None, 5, 30) == 30
+    assert queries.candidate_count(None, 5, 1) == queries.candidate_count(None, 5, 0) == 1
+    assert queries.candidate_count(30, 5, 30) == 30
+    for asked, room in ((31, 30), (2, 0)):
+        with pytest.raises(errors.InvalidProtocol, match=f"use at most {room}"):
+            queries.candidate_count(asked, 5, room)
 
 
 def test_label_noise_is_counted_and_constant_within_an_episode() -> None:

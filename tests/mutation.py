@@ -1,0 +1,203 @@
+"""Breaks the core on purpose, one small change at a time, and tells which changes no test notices.
+
+    python tests/mutation.py [MODULE[:LINE] ...] [--seconds N] [--seed S]
+
+Without modules it takes the whole core; ``alenv/pool.py:131`` takes one line. With ``--seconds`` it tries a random
+sample for about so long; Ctrl-C ends it with the counts so far. It works on a copy of the tree in a temporary folder,
+with the test files that belong to a module (``TESTS``), on one core, and needs a system with ``fork``. It is no part of
+the test run. What survives is a change that means the same, or a behavior that no test states.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import importlib
+import os
+import random
+import resource
+import shlex
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+
+from mutants import Mutant, mutants
+
+ROOT = Path(__file__).parent.parent
+PACKAGES = ("alenv", "agents", "scenarios", "tests", "pyproject.toml", "README.md")
+# Loaded once, before the forks. No module of the tree may be among them.
+PRELOADED = (
+    *("pytest", "hypothesis", "numpy", "torch", "torchvision", "gymnasium", "sklearn.datasets", "PIL.Image"),
+    *("scipy.spatial", "filelock", "platformdirs", "joblib", "rich.progress", "stable_baselines3"),
+    "matplotlib.backends.backend_agg",
+)
+# Hypothesis is imported before pytest can look at it, and pytest warns of that.
+CHOSEN = (
+    "-k 'not checkers' -x -q -p no:cacheprovider -p no:xdist --hypothesis-seed=0 "
+    "-W ignore::pytest.PytestAssertRewriteWarning"
+)
+SLOWER, LEAST = 3, 20.0  # a mutant has so many times the clean run, and at least so many seconds
+MEMORY = 32 * 2**30  # and so many bytes
+
+UNIT = "tests/alenv/test_{}.py"
+ENV = (*map(UNIT.format, ("boundary", "env", "view")), "tests/test_golden.py")
+LEARNING = (*map(UNIT.format, ("training", "settings", "own_code", "progress")), *ENV)
+AGENTS = tuple(f"tests/agents/test_{each}.py" for each in ("spelling", "strategies", "wrappers", "contract"))
+# Modules, and the test files that belong to them, the cheapest first.
+CORE: list[tuple[str, tuple[str, ...]]] = [
+    ("alenv/settings presets pool seeding spaces", (UNIT.format("settings"), *ENV)),
+    ("alenv/oracle episode state queries rewards observation env", ENV),
+    ("alenv/needs scores assembly view", LEARNING),
+    ("alenv/plugins", (UNIT.format("own_code"), AGENTS[0], "tests/scenarios/test_own_code.py")),
+    ("alenv/fitting", tuple(map(UNIT.format, ("fitting", "training", "progress")))),
+    ("alenv/files", (UNIT.format("files"),)),
+    ("alenv/geometry", (UNIT.format("geometry"), UNIT.format("settings"), AGENTS[1])),
+    ("alenv/learners/network cycle images ridge", LEARNING),
+    ("alenv/learners/augmentation trivial", (UNIT.format("trivial"), UNIT.format("training"))),
+    ("alenv/learners/optimization", (UNIT.format("training"),)),
+    ("alenv/learners/objectives/base loss_prediction registry", LEARNING),
+    ("agents/base compose registry spelling", AGENTS),
+    ("agents/index", (*AGENTS, "tests/scenarios/test_catalog.py")),
+    ("agents/strategies/badge coreset kmeans ll4al uncertainty uniform", AGENTS[1:]),
+]
+TESTS = {
+    f"{folder}/{name}.py": tests
+    for modules, tests in CORE
+    for folder, _, names in [modules.rpartition("/")]
+    for name in names.split()
+}
+
+
+class Laboratory:
+    """A copy of the tree in which modules are replaced and tests run, each time in a fork of this process."""
+
+    def __init__(self, folder: Path) -> None:
+        self._tree, self._base = folder / "tree", folder / "pytest"
+        ignored = shutil.ignore_patterns("__pycache__", ".*")
+        for name in PACKAGES:
+            if (ROOT / name).is_dir():
+                shutil.copytree(ROOT / name, self._tree / name, ignore=ignored)
+            else:
+                shutil.copy2(ROOT / name, self._tree / name)
+        self._clean: dict[tuple[str, ...], float] = {}
+
+    def outcome(self, mutant: Mutant) -> str:
+        """Returns ``"killed"``, ``"timed out"`` or ``"survived"``."""
+        tests = TESTS[mutant.module]
+        if tests not in self._clean:
+            self._clean[tests] = self._time_clean(tests)
+        place, kept = self._tree / mutant.module, self._tree.with_name("kept.py")
+        shutil.copy2(place, kept)
+        try:
+            place.write_text(mutant.source(), encoding="utf-8")
+            code = self._run(tests, max(LEAST, SLOWER * self._clean[tests]))
+        finally:
+            shutil.copy2(kept, place)  # with its date, by which Python knows the bytecode
+        return "timed out" if code is None else "killed" if code else "survived"
+
+    def _time_clean(self, tests: tuple[str, ...]) -> float:
+        began = time.monotonic()
+        if self._run(tests, 600.0, keep_bytecode=True) != 0:
+            sys.exit(f"These tests fail without any change: {' '.join(tests)}")
+        return time.monotonic() - began
+
+    def _run(self, tests: tuple[str, ...], seconds: float, keep_bytecode: bool = False) -> int | None:
+        """Returns what pytest returned in a fork; None where it took too long."""
+        child = os.fork()
+        if child == 0:
+            self._become_pytest(tests, keep_bytecode)
+        end = time.monotonic() + seconds
+        code: int | None = None
+        try:
+            while code is None and time.monotonic() < end:
+                time.sleep(0.01)
+                done, status = os.waitpid(child, os.WNOHANG)
+                code = os.waitstatus_to_exitcode(status) if done else None
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(child, signal.SIGKILL)  # with all that it started
+            if code is None:
+                os.waitpid(child, 0)
+        return code
+
+    def _become_pytest(self, tests: tuple[str, ...], keep_bytecode: bool) -> None:
+        code = 3
+        try:
+            os.setsid()
+            resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, MEMORY))
+            silence = os.open(os.devnull, os.O_RDWR)
+            for stream in range(3):
+                os.dup2(silence, stream)
+            os.chdir(self._tree)
+            os.environ["PYTHONPATH"] = str(self._tree)
+            sys.path.insert(0, str(self._tree))
+            sys.dont_write_bytecode = not keep_bytecode  # a mutant's would be taken for the next one's
+            arguments = [*shlex.split(CHOSEN), f"--basetemp={self._base}", *tests]
+            code = int(importlib.import_module("pytest").main(arguments))
+        finally:
+            os._exit(code)
+
+
+def preload() -> None:
+    """Imports what takes long, so that forks need not; nothing of the tree itself."""
+    for name in PRELOADED:
+        importlib.import_module(name)
+    wrong = {"alenv", "agents", "scenarios"} & set(sys.modules)
+    if wrong:
+        sys.exit(f"{', '.join(wrong)} was imported with other packages; mutants would not be seen.")
+
+
+def chosen(names: list[str]) -> list[Mutant]:
+    """Returns the mutants of modules, or of single lines of them; of the whole core without any."""
+    found: list[Mutant] = []
+    for name in names or list(TESTS):
+        module, _, line = name.partition(":")
+        if module not in TESTS:
+            sys.exit(f"{module} is no module of the core; they are: {' '.join(TESTS)}")
+        found += [each for each in mutants(ROOT, module) if not line or each.line == int(line)]
+    return found
+
+
+def main() -> None:
+    """Reads the command line, tries mutants and prints what came of them."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("modules", nargs="*", metavar="MODULE[:LINE]")
+    parser.add_argument("--seconds", type=float, default=float("inf"), help="try a sample for about so long")
+    parser.add_argument("--seed", type=int, default=0, help="of the sample")
+    given = parser.parse_args()
+    queue = chosen(given.modules)
+    counts = {each.module: Counter(mutants=0) for each in queue}
+    for each in queue:
+        counts[each.module]["mutants"] += 1
+    if given.seconds < float("inf"):
+        random.Random(given.seed).shuffle(queue)
+    preload()
+    end = time.monotonic() + given.seconds
+    with tempfile.TemporaryDirectory() as folder, contextlib.suppress(KeyboardInterrupt):
+        laboratory = Laboratory(Path(folder))
+        for each in queue:
+            if time.monotonic() > end:
+                break
+            outcome = laboratory.outcome(each)
+            counts[each.module].update(["tried", outcome])
+            if outcome != "killed":
+                print(f"{outcome}: {each}", flush=True)
+    report(counts)
+
+
+def report(counts: dict[str, Counter[str]]) -> None:
+    """Prints one line per module, and all together."""
+    columns = ("mutants", "tried", "killed", "timed out", "survived")
+    print(f"\n{'module':40}" + "".join(f"{column:>11}" for column in columns))
+    for module, found in [*counts.items(), ("all", sum(counts.values(), Counter()))]:
+        print(f"{module:40}" + "".join(f"{found[column]:>11}" for column in columns))
+
+
+if __name__ == "__main__":
+    main()
