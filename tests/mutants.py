@@ -12,7 +12,7 @@ import copy
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 SWAPPED: dict[type[ast.AST], list[type[ast.AST]]] = {  # a comparison: its boundary, then its opposite
     **{ast.Lt: [ast.LtE, ast.GtE], ast.LtE: [ast.Lt, ast.Gt], ast.Gt: [ast.GtE, ast.LtE]},
@@ -30,9 +30,20 @@ UNSEEN = {"annotation", "returns", "decorator_list", "bases"}
 
 @dataclass(frozen=True)
 class Mutant:
-    """One change of one module: ``holder[key]``, or that attribute, is ``new`` instead of ``old``."""
+    """One change of one module: ``holder[key]``, or that attribute, is ``new`` instead of ``old``.
+
+    Attributes:
+        module: A path below the root.
+        function: First line of the function that the change is in; 0 outside of all, where an import runs it.
+        tree: The module.
+        holder: What the changed node stands in, a node or a list of nodes.
+        key: Where it stands there.
+        old: The node.
+        new: What stands there instead.
+    """
 
     module: str
+    function: int
     tree: ast.Module
     holder: Any
     key: Any
@@ -68,25 +79,40 @@ def mutants(root: Path, module: str) -> list[Mutant]:
     """Returns all mutants of a module, a path below ``root``, in the order of its lines."""
     tree = ast.parse((root / module).read_text(encoding="utf-8"))
     return [
-        Mutant(module, tree, holder, key, node, new)
-        for holder, key, node, role in places(tree)
-        for new in variants(node, role)
+        Mutant(module, place.function, tree, place.holder, place.key, place.node, new)
+        for place in places(tree)
+        for new in variants(place.node, place.role)
     ]
 
 
-def places(parent: ast.AST, optional: bool = False) -> Iterator[tuple[Any, Any, ast.AST, str]]:
-    """Yields holder, key, node and role (the field it stands in) of all that may be changed below ``parent``."""
+class Place(NamedTuple):
+    """Where a node stands; see ``Mutant``. Its role is the field it stands in, or ``"optional"``."""
+
+    holder: Any
+    key: Any
+    node: ast.AST
+    role: str
+    function: int
+
+
+def places(parent: ast.AST, optional: bool = False, function: int = 0) -> Iterator[Place]:
+    """Yields all that may be changed below ``parent``."""
+    inside = function
     if isinstance(parent, ast.FunctionDef):
         optional = parent.returns is not None and "| None" in ast.unparse(parent.returns)
+        inside = function or min([parent.lineno, *(each.lineno for each in parent.decorator_list)])
     for field, value in ast.iter_fields(parent):
         if field in UNSEEN:
             continue
+        at_import = isinstance(parent, ast.FunctionDef) and field == "args"
+        around = function if at_import else inside
         for at, child in enumerate(value if isinstance(value, list) else [value]):
             if not isinstance(child, ast.AST) or _is_unseen(child):
                 continue
             role = "optional" if optional and isinstance(parent, ast.Return) else field
-            yield (value, at, child, role) if isinstance(value, list) else (parent, field, child, role)
-            yield from places(child, optional)
+            holder, key = (value, at) if isinstance(value, list) else (parent, field)
+            yield Place(holder, key, child, role, around)
+            yield from places(child, optional, around)
 
 
 def _is_unseen(node: ast.AST) -> bool:

@@ -4,8 +4,9 @@
 
 Without modules it takes the whole core; ``alenv/pool.py:131`` takes one line. With ``--seconds`` it tries a random
 sample for about so long; Ctrl-C ends it with the counts so far. It works on a copy of the tree in a temporary folder,
-with the test files that belong to a module (``TESTS``), on one core, and needs a system with ``fork``. It is no part of
-the test run. What survives is a change that means the same, or a behavior that no test states.
+with the test files that belong to a module (``TESTS``), first the tests that run the changed function; on one core, and
+on a system with ``fork``. It is no part of the test run. What survives is a change that means the same, or a behavior
+that no test states.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import importlib
+import json
 import os
 import random
 import resource
@@ -23,7 +25,9 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
+from types import FrameType
 
 from mutants import Mutant, mutants
 
@@ -42,6 +46,8 @@ CHOSEN = (
 )
 SLOWER, LEAST = 3, 20.0  # a mutant has so many times the clean run, and at least so many seconds
 MEMORY = 32 * 2**30  # and so many bytes
+TOO_LONG = -1000  # in the place of an exit code
+Runs = dict[str, list[str]]  # tests by MODULE:LINE of the functions that they run
 
 UNIT = "tests/alenv/test_{}.py"
 ENV = (*map(UNIT.format, ("boundary", "env", "view")), "tests/test_golden.py")
@@ -72,6 +78,34 @@ TESTS = {
 }
 
 
+class Recorder:
+    """A pytest plugin that notes which tests run which functions of the core."""
+
+    def __init__(self, tree: Path, notes: Path) -> None:
+        self._tree, self._notes = f"{tree}/", notes
+        self._runs: dict[str, dict[str, None]] = {}
+        self._test = ""
+
+    def pytest_runtest_logstart(self, nodeid: str) -> None:
+        """Notes calls from here on, fixtures included."""
+        self._test = nodeid
+        sys.settrace(self._called)
+
+    def pytest_runtest_logfinish(self) -> None:
+        """Notes no more of them."""
+        sys.settrace(None)
+
+    def pytest_sessionfinish(self) -> None:
+        """Writes what was found."""
+        self._notes.write_text(json.dumps({place: list(tests) for place, tests in self._runs.items()}))
+
+    def _called(self, frame: FrameType, event: str, value: object) -> None:
+        code = frame.f_code
+        if code.co_filename.startswith(self._tree):
+            place = f"{code.co_filename.removeprefix(self._tree)}:{code.co_firstlineno}"
+            self._runs.setdefault(place, {})[self._test] = None
+
+
 class Laboratory:
     """A copy of the tree in which modules are replaced and tests run, each time in a fork of this process."""
 
@@ -83,33 +117,40 @@ class Laboratory:
                 shutil.copytree(ROOT / name, self._tree / name, ignore=ignored)
             else:
                 shutil.copy2(ROOT / name, self._tree / name)
-        self._clean: dict[tuple[str, ...], float] = {}
+        self._clean: dict[tuple[str, ...], tuple[float, Runs]] = {}
 
     def outcome(self, mutant: Mutant) -> str:
         """Returns ``"killed"``, ``"timed out"`` or ``"survived"``."""
         tests = TESTS[mutant.module]
         if tests not in self._clean:
-            self._clean[tests] = self._time_clean(tests)
+            self._clean[tests] = self._run_clean(tests)
+        clean, runs = self._clean[tests]
+        likely = runs.get(f"{mutant.module}:{mutant.function}", [])
         place, kept = self._tree / mutant.module, self._tree.with_name("kept.py")
         shutil.copy2(place, kept)
         try:
             place.write_text(mutant.source(), encoding="utf-8")
-            code = self._run(tests, max(LEAST, SLOWER * self._clean[tests]))
+            code = 0
+            # What survives the tests that run the function must survive all of them: some run it elsewhere, or kept
+            # what an earlier one has made.
+            for some in (likely, tests) if likely else (tests,):
+                code = code or self._run(some, max(LEAST, SLOWER * clean))
+                code = 0 if some is likely and code in (4, 5) else code  # there are other tests now
         finally:
             shutil.copy2(kept, place)  # with its date, by which Python knows the bytecode
-        return "timed out" if code is None else "killed" if code else "survived"
+        return "timed out" if code == TOO_LONG else "killed" if code else "survived"
 
-    def _time_clean(self, tests: tuple[str, ...]) -> float:
-        began = time.monotonic()
-        if self._run(tests, 600.0, keep_bytecode=True) != 0:
+    def _run_clean(self, tests: tuple[str, ...]) -> tuple[float, Runs]:
+        began, notes = time.monotonic(), self._tree.with_name("runs.json")
+        if self._run(tests, 600.0, Recorder(self._tree, notes)) != 0:
             sys.exit(f"These tests fail without any change: {' '.join(tests)}")
-        return time.monotonic() - began
+        return time.monotonic() - began, json.loads(notes.read_text())
 
-    def _run(self, tests: tuple[str, ...], seconds: float, keep_bytecode: bool = False) -> int | None:
-        """Returns what pytest returned in a fork; None where it took too long."""
+    def _run(self, tests: Sequence[str], seconds: float, recorder: Recorder | None = None) -> int:
+        """Returns what pytest returned in a fork, or ``TOO_LONG``."""
         child = os.fork()
         if child == 0:
-            self._become_pytest(tests, keep_bytecode)
+            self._become_pytest(tests, recorder)
         end = time.monotonic() + seconds
         code: int | None = None
         try:
@@ -122,9 +163,9 @@ class Laboratory:
                 os.killpg(child, signal.SIGKILL)  # with all that it started
             if code is None:
                 os.waitpid(child, 0)
-        return code
+        return TOO_LONG if code is None else code
 
-    def _become_pytest(self, tests: tuple[str, ...], keep_bytecode: bool) -> None:
+    def _become_pytest(self, tests: Sequence[str], recorder: Recorder | None) -> None:
         code = 3
         try:
             os.setsid()
@@ -135,9 +176,10 @@ class Laboratory:
             os.chdir(self._tree)
             os.environ["PYTHONPATH"] = str(self._tree)
             sys.path.insert(0, str(self._tree))
-            sys.dont_write_bytecode = not keep_bytecode  # a mutant's would be taken for the next one's
+            sys.dont_write_bytecode = recorder is None  # a mutant's would be taken for the next one's
             arguments = [*shlex.split(CHOSEN), f"--basetemp={self._base}", *tests]
-            code = int(importlib.import_module("pytest").main(arguments))
+            plugins = [] if recorder is None else [recorder]
+            code = int(importlib.import_module("pytest").main(arguments, plugins))
         finally:
             os._exit(code)
 

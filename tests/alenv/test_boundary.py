@@ -174,8 +174,9 @@ def test_an_interrupted_cycle_reveals_nothing(monkeypatch: pytest.MonkeyPatch) -
 # ---- states at either end ----
 
 
-def test_an_episode_without_labels_and_a_finished_one_are_restored() -> None:
-    source, other = made(initial_size=0), made(seed=1, initial_size=0)
+@pytest.mark.parametrize("initial_size", [0, 1])
+def test_an_episode_with_few_labels_and_a_finished_one_are_restored(initial_size: int) -> None:
+    source, other = (made(seed, initial_size=initial_size) for seed in (0, 1))
     for steps in (0, source.protocol.cycles):
         for _ in range(steps):
             source.step(source.view.unlabeled[:5])
@@ -186,11 +187,13 @@ def test_an_episode_without_labels_and_a_finished_one_are_restored() -> None:
         other.step(other.view.unlabeled[:5])
 
 
-@pytest.mark.parametrize("shift", [lambda e: -e["labeled"] - 1, lambda e: e["labeled"] + 5000])
-def test_indices_outside_the_pool_are_named_as_such(shift: Any) -> None:
-    state = made(seed=4).get_state()
+@pytest.mark.parametrize("beyond", ["below", "above"])
+def test_an_index_outside_the_pool_is_named_as_such(beyond: str) -> None:
+    source = made(seed=4)
+    labeled = source.get_state()["episode"]["labeled"]
+    labeled[-1] = -1 if beyond == "below" else len(source.rows)
     with pytest.raises(errors.InvalidState, match="labeled images are no distinct pool indices"):
-        made().reset(options={"state": changed(state, labeled=shift(state["episode"]))})
+        made().reset(options={"state": changed(source.get_state(), labeled=labeled)})
 
 
 # ---- states that cannot be ----

@@ -859,7 +859,7 @@ def test_labels_of_unqueried_images_change_nothing(monkeypatch: pytest.MonkeyPat
 
 
 def test_a_step_costs_training_and_evaluation_and_nothing_else() -> None:
-    env = make(observe="progress").unwrapped
+    env = make(observe="progress", dropout=0.5).unwrapped
     env.reset(seed=0)
     env.step(env.view.unlabeled[:5])  # type: ignore[attr-defined]
     assert env.costs["inferred_images"] == 0  # type: ignore[attr-defined]
@@ -872,7 +872,10 @@ def test_a_step_costs_training_and_evaluation_and_nothing_else() -> None:
     env.view.features(np.arange(9))  # type: ignore[attr-defined]
     env.view.features(np.arange(9))  # type: ignore[attr-defined]
     assert env.costs["inferred_images"] == 9  # type: ignore[attr-defined]
-    assert 0 < env.costs["inference_seconds"] < 60  # type: ignore[attr-defined]
+    before = env.costs["inference_seconds"]  # type: ignore[attr-defined]
+    env.view.member_probabilities(3, np.arange(4))  # type: ignore[attr-defined]
+    assert env.costs["inferred_images"] == 13  # type: ignore[attr-defined]
+    assert 0 < before < env.costs["inference_seconds"] < 60  # type: ignore[attr-defined]
 
 
 def test_render_shows_what_was_bought_last(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -300,8 +300,14 @@ def test_stats_against_plain_arithmetic() -> None:
 
 
 def test_an_observation_of_candidates_shows_what_the_view_gives() -> None:
-    view = played(joint="loss_prediction").view
+    env = played(joint="loss_prediction")
+    view = env.view
     shown, indices = view.observation("candidates"), view.candidates
+    bounds = {name: (box.low.min(), box.high.max()) for name, box in env.observation_space.items()}
+    assert bounds == {
+        **{"stats": (-1, 1), "indices": (0, 1296), "features": (-1, 1), "probabilities": (0, 1)},
+        "predicted_loss": (-100, 100),
+    }
     np.testing.assert_array_equal(shown["indices"], indices)
     np.testing.assert_array_equal(shown["stats"], view.observation("stats"))
     np.testing.assert_array_equal(shown["probabilities"], view.probabilities(indices))
