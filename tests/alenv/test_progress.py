@@ -172,6 +172,21 @@ def test_a_training_is_recorded_where_somebody_asks() -> None:
     assert found.numbers() == {}
 
 
+def test_the_accuracy_of_the_last_epoch_is_recorded() -> None:
+    """With a constant rate, the first epoch is the same however many follow; later ones know the images better."""
+    recorded = []
+    for epochs in (1, 2, 12):
+        env = made(lr=0.1, schedule="constant", epochs=epochs, augment=False, width=16)
+        with progress.recording() as found:
+            env.reset(seed=0)
+        recorded.append(found.accuracy)
+    first, second, twelfth = recorded
+    assert first is not None
+    assert second is not None
+    assert twelfth is not None
+    assert first < second < twelfth
+
+
 def test_who_listens_changes_nothing(told: list[Status]) -> None:
     def weights(env: gym.Env) -> list[torch.Tensor]:
         env.reset(seed=0)
