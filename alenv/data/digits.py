@@ -8,8 +8,11 @@ from alenv.data.dataset import Dataset, array_digest, channel_statistics, combin
 from alenv.data.splits import stratified_split
 
 NAME = "digits"
+SOURCE = "scikit-learn"
+COUNTS = (1297, 500)
+NUM_CLASSES = 10
+IMAGE_SHAPE = (8, 8, 1)
 
-_TEST_COUNT = 500
 # scikit-learn's order runs through the classes, so the row would give the class away.
 _ORDER_SEED = 0
 
@@ -27,7 +30,7 @@ def load() -> Dataset:
     bunch = load_digits()
     images = np.rint(bunch.images * (255.0 / 16.0)).astype(np.uint8)[..., None]  # (n, 8, 8, 1)
     labels = bunch.target.astype(np.int64)
-    train, test = stratified_split(labels, _TEST_COUNT, _ORDER_SEED)
+    train, test = stratified_split(labels, COUNTS[1], _ORDER_SEED)
     arrays = {
         "train_images": images[train],
         "train_labels": labels[train],
@@ -40,9 +43,9 @@ def load() -> Dataset:
     return Dataset(
         name=NAME,
         **arrays,
-        class_names=tuple(str(digit) for digit in range(10)),
+        class_names=tuple(str(digit) for digit in range(NUM_CLASSES)),
         checksum=combined_checksum({name: array_digest(array) for name, array in arrays.items()}),
-        source="scikit-learn",
+        source=SOURCE,
         mean=mean,
         std=std,
     )

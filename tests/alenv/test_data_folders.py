@@ -17,7 +17,7 @@ from PIL import Image
 from sklearn.datasets import load_digits
 
 from alenv import data, errors
-from alenv.data import catalog, class_folders, images
+from alenv.data import catalog, class_folders, images, inventory
 from alenv.data.splits import stratified_split
 
 
@@ -63,6 +63,10 @@ def test_digits_are_the_real_ones_split_evenly_and_mixed() -> None:
     assert digits.test_images.shape == (500, 8, 8, 1)
     assert (digits.train_images.dtype, digits.train_labels.dtype) == (np.uint8, np.int64)
     assert (digits.train_images.min(), digits.train_images.max()) == (0, 255)
+    listed = inventory.listing()[0]
+    assert (listed.train_count, listed.test_count) == (len(digits.train_labels), len(digits.test_labels))
+    assert (listed.num_classes, listed.image_shape) == (digits.num_classes, digits.image_shape)
+    assert listed.source == digits.source
     original = load_digits()
     real = sorted(
         (image.tobytes(), label) for image, label in zip(original.images, original.target, strict=True)
