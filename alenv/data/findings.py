@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import numpy as np
 
@@ -69,6 +70,11 @@ class Findings:
         absent = set(range(len(names))) - set(np.unique(test.labels).tolist())
         if absent:
             parts.append(f"no test images of {_shortened([names[label] for label in sorted(absent)])}")
+        if below := self._folders_below(train, test):
+            parts.append(
+                f"images of {len(below):,} folders below the class folders ({_shortened(below)}) taken for the "
+                "class above them"
+            )
         left = [f"{name}/ ({count:,} images)" for name, count in self.left_out.items()]
         left += [f"{self.loose:,} images outside the class folders"] if self.loose else []
         if left:
@@ -80,6 +86,17 @@ class Findings:
         if skipped:
             parts.append(f"skipped as unreadable: {counted(skipped)}")
         return "; ".join(parts)
+
+    def _folders_below(self, train: ClassFolders, test: ClassFolders) -> list[str]:
+        """Returns the folders within class folders, where a class has several: the true classes may be these."""
+        tops = (self.splits.train, self.splits.test) if self.splits else (".", ".")
+        below: dict[str, set[str]] = {}
+        for split, top in zip((train, test), tops, strict=True):
+            for file in split.files:
+                name, *inner = PurePath(os.path.relpath(os.path.dirname(file), top)).parts
+                below.setdefault(name, set()).update(["/".join([name, *inner])] if inner else [])
+        several = any(len(folders) > 1 for folders in below.values())
+        return sorted(set().union(*below.values())) if several else []
 
     def _counts(self, train: ClassFolders, test: ClassFolders, skipped: Mapping[str, str]) -> str:
         kept = [sum(file not in skipped for file in split.files) for split in (train, test)]

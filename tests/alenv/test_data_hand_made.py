@@ -364,3 +364,28 @@ def test_any_folder_is_read_with_every_file_counted_or_refused(
     lost = sum(int(word) for word in skipped.split() if word.isdigit())
     assert len(found.train_labels) + len(found.test_labels) + lost + elsewhere == total
     assert not {name for name in found.class_names if folder_names.role(name)} - {"train"}  # the vehicle
+
+
+@pytest.mark.parametrize("top", ["", "train", "test"])
+def test_folders_below_class_folders_are_named_where_a_class_has_several(tmp_path: Path, top: str) -> None:
+    """Kinds within kinds are read by the upper ones: what was found says so, for they may not be what was meant."""
+    root = tmp_path / "photos"
+    if top:
+        classes(root / "train", "ant bee")
+        classes(root / "test", "ant bee")
+    for number in range(10):
+        save(root / top / "ant" / "red" / f"{number}.png", number)
+        save(root / top / "ant" / "black" / f"{number}.png", 20 + number)
+        save(root / top / "bee" / f"b{number}.png", 40 + number)
+    loaded = data.load("image_folder", root=root, image_size=8)
+    assert loaded.class_names == ("ant", "bee")
+    assert "images of 2 folders below the class folders (ant/black, ant/red) taken for" in str(loaded.found)
+
+
+def test_one_folder_below_each_class_folder_is_no_matter(tmp_path: Path) -> None:
+    for number in range(10):
+        save(tmp_path / "photos" / "ant" / "images" / f"{number}.png", number)
+        save(tmp_path / "photos" / "bee" / "pictures" / f"{number}.png", 40 + number)
+    assert "below the class" not in str(
+        data.load("image_folder", root=tmp_path / "photos", image_size=8).found
+    )
