@@ -42,13 +42,8 @@ def find(name: str) -> type[Agent]:
     """
     if plugins.is_own(name):
         _refuse_misspelled(name)
-        found = plugins.load(name, "agent")
-        if not (inspect.isclass(found) and issubclass(found, Agent)):
-            raise UnknownName(f"{name!r} is no agent; give a subclass of agents.Agent or agents.Strategy.")
-        return found
-    if name not in _registered():
-        raise unknown("agent", name, _AGENTS)
-    return _AGENTS[name]
+    refusal = "is no agent; give a subclass of agents.Agent or agents.Strategy."
+    return plugins.find(name, "agent", _registered, lambda kind: issubclass(kind, Agent), refusal)
 
 
 def _refuse_misspelled(name: str) -> None:

@@ -6,16 +6,19 @@ import ast
 import hashlib
 import importlib
 import importlib.util
+import inspect
 import pkgutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from types import CodeType, ModuleType
-from typing import Any
+from typing import Any, TypeVar, cast
 
 from alenv.errors import AlenvError, UnknownName, unknown
+
+Kind = TypeVar("Kind")
 
 _PREFIX = "alenv_own_"  # of the modules that files are loaded as
 
@@ -55,6 +58,37 @@ def load(text: str, kind: str) -> Any:
         public = [each for each in vars(module) if not each.startswith("_")]
         raise unknown(kind, f"{place}:{name}", (f"{place}:{each}" for each in public))
     return getattr(module, name)
+
+
+def find(
+    name: str,
+    kind: str,
+    registered: Callable[[], Mapping[str, type[Kind]]],
+    fits: Callable[[type], bool],
+    refusal: str,
+) -> type[Kind]:
+    """Returns a registered class, or a user's own.
+
+    Args:
+        name: A registered name, ``FILE.py:NAME`` or ``MODULE:NAME``.
+        kind: What it should be, for error messages.
+        registered: Returns the registered classes by name.
+        fits: Tells whether a user's class is one of this kind.
+        refusal: What is said of one that is not, and what to give instead.
+
+    Raises:
+        UnknownName: There is none, or it is of another kind.
+        AlenvError: The user's file cannot be imported.
+    """
+    if is_own(name):
+        found = load(name, kind)
+        if not (inspect.isclass(found) and fits(found)):
+            raise UnknownName(f"{name!r} {refusal}")
+        return cast("type[Kind]", found)
+    known = registered()
+    if name not in known:
+        raise unknown(kind, name, known)
+    return known[name]
 
 
 def load_module(place: str, kind: str) -> ModuleType:

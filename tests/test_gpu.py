@@ -14,6 +14,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 import torch
+from equality import assert_equal
 from gymnasium.utils.env_checker import check_env
 from stable_baselines3.common.env_checker import check_env as sb3_check_env
 
@@ -41,18 +42,6 @@ def made(name: str = "ALDigits-v0", device: str = DEVICE, **settings: Any) -> An
         key: value for key, value in QUICK.items() if "Ridge" not in name or key not in ("epochs", "width")
     }
     return gym.make(name, **{**quick, "device": device, **settings}).unwrapped
-
-
-def assert_equal(one: Any, other: Any) -> None:
-    if isinstance(one, dict):
-        assert one.keys() == other.keys()
-        for name in one:
-            assert_equal(one[name], other[name])
-    elif isinstance(one, (list, tuple)):
-        for a, b in zip(one, other, strict=True):
-            assert_equal(a, b)
-    else:
-        np.testing.assert_array_equal(np.asarray(one), np.asarray(other))
 
 
 @pytest.mark.parametrize("name", ["ALDigits-v0", "ALDigitsRidge-v0"])

@@ -100,13 +100,13 @@ def test_no_two_classes_share_a_name() -> None:
 
 def loaded_by(code: str) -> str:
     done = subprocess.run(
-        [sys.executable, "-c", f"import sys; {code}; print(*sys.modules)"],
+        [sys.executable, "-c", f"{code}\nimport sys; print(*sys.modules)"],
         cwd=ROOT,
         capture_output=True,
         text=True,
         check=True,
     )
-    return done.stdout
+    return done.stdout.splitlines()[-1]
 
 
 @pytest.mark.parametrize(
@@ -148,13 +148,6 @@ def test_a_command_that_trains_nothing_loads_no_torch(arguments: list[str]) -> N
     """It is what takes seconds; the second that such a command may take is not timed here."""
     code = "from contextlib import suppress; from scenarios.cli import main\n"
     code += f"with suppress(SystemExit): main({arguments})\n"
-    done = subprocess.run(
-        [sys.executable, "-c", f"{code}import sys; print(*sys.modules)"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    loaded = done.stdout.splitlines()[-1].split()
+    loaded = loaded_by(code).split()
     assert "click" in loaded
     assert "torch" not in loaded

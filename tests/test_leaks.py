@@ -11,6 +11,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 import torch
+from equality import assert_equal
 
 import agents
 import alenv
@@ -70,18 +71,6 @@ def played(spelling: str, shuffled: bool, bought: np.ndarray | None, **settings:
     }
 
 
-def assert_equal(one: Any, other: Any) -> None:
-    if isinstance(one, dict):
-        assert one.keys() == other.keys()
-        for name in one:
-            assert_equal(one[name], other[name])
-    elif isinstance(one, (list, tuple)):
-        for a, b in zip(one, other, strict=True):
-            assert_equal(a, b)
-    else:
-        np.testing.assert_array_equal(np.asarray(one), np.asarray(other))
-
-
 def assert_no_leak(spelling: str, **settings: Any) -> None:
     first = played(spelling, False, None, **settings)
     assert_equal(played(spelling, True, first["labeled"], **settings), first)
@@ -103,14 +92,14 @@ def test_a_leak_would_be_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     from alenv.learners.objectives import Objective
 
     def leaking(self: Any, step: Any) -> torch.Tensor:
-        truth = leaking.oracle._true  # type: ignore[attr-defined]
+        truth = leaking.oracle._true  # type: ignore[attr-defined]  # gym.Env lacks it
         return step.losses.mean() * float(1 + truth.sum() % 7)
 
     made = alenv.ActiveLearningEnv.__init__
 
     def remembering(self: Any, *args: Any, **kwargs: Any) -> None:
         made(self, *args, **kwargs)
-        leaking.oracle = self._oracle  # type: ignore[attr-defined]
+        leaking.oracle = self._oracle  # type: ignore[attr-defined]  # gym.Env lacks it
 
     monkeypatch.setattr(alenv.ActiveLearningEnv, "__init__", remembering)
     monkeypatch.setattr(Objective, "loss", leaking)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
-from typing import Any, TypeVar, cast
+from typing import TypeVar
 
 from alenv import plugins
-from alenv.errors import UnknownName, unknown
 from alenv.learners.protocol import Learner
 
 _LEARNERS: dict[str, type[Learner]] = {}
@@ -40,13 +38,9 @@ def find(name: str) -> type[Learner]:
     Raises:
         UnknownName: There is none.
     """
-    if plugins.is_own(name):
-        found: Any = plugins.load(name, "head")
-        if not (
-            inspect.isclass(found) and all(hasattr(found, each) for each in ("build", "offers", "infer"))
-        ):
-            raise UnknownName(f"{name!r} is no learner; give a class with the methods of alenv.Learner.")
-        return cast("type[Learner]", found)
-    if name not in _registered():
-        raise unknown("head", name, _LEARNERS)
-    return _LEARNERS[name]
+    refusal = "is no learner; give a class with the methods of alenv.Learner."
+    return plugins.find(name, "head", _registered, _has_methods, refusal)
+
+
+def _has_methods(kind: type) -> bool:
+    return all(hasattr(kind, each) for each in ("build", "offers", "infer"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+# To mypy, gym.Env lacks what the environment adds: hence the ignored attr-defined in this file.
 import inspect
 from pathlib import Path
 from typing import Any

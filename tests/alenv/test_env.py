@@ -16,6 +16,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 import torch
+from equality import assert_equal
 from gymnasium.utils.env_checker import check_env
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -41,19 +42,6 @@ def play(env: gym.Env[Any, Any], seed: int = 0) -> list[Any]:
         trace.append(env.step(env.action_space.sample()))
         over = trace[-1][2]
     return trace
-
-
-def assert_equal(a: Any, b: Any) -> None:
-    if isinstance(a, dict):
-        assert a.keys() == b.keys()
-        for name in a:
-            assert_equal(a[name], b[name])
-    elif isinstance(a, (tuple, list)):
-        assert len(a) == len(b)
-        for x, y in zip(a, b, strict=True):
-            assert_equal(x, y)
-    else:
-        np.testing.assert_array_equal(np.asarray(a), np.asarray(b))
 
 
 def weights(env: gym.Env[Any, Any]) -> Any:

@@ -335,7 +335,7 @@ def test_a_query_size_brings_its_own_candidates() -> None:
 
 
 def test_an_id_with_the_package_name_imports_by_itself() -> None:
-    assert gym.make("alenv:ALDigits-v0", epochs=1).spec.id == "ALDigits-v0"  # type: ignore[union-attr]
+    assert gym.make("alenv:ALDigits-v0", epochs=1).spec.id == "ALDigits-v0"  # type: ignore[union-attr]  # a made one has it
 
 
 def test_the_fast_recipe_costs_a_tenth_of_the_papers_arithmetic() -> None:

@@ -74,7 +74,7 @@ def test_the_page_of_an_environment() -> None:
 def test_settings_are_those_of_the_code() -> None:
     listed = {row["name"]: row for row in json.loads(run("settings", "--json")[1])}
     env = gym.make("ALDigits-v0").unwrapped
-    fields = [*vars(env.recipe), *vars(env.protocol), *vars(env.options)]  # type: ignore[attr-defined]
+    fields = [*vars(env.recipe), *vars(env.protocol), *vars(env.options)]  # type: ignore[attr-defined]  # gym.Env lacks it
     assert set(listed) == set(fields) - {"joint_options", "default_device"}
     for row in listed.values():
         assert row["meaning"].endswith("."), row

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from alenv import plugins
-from alenv.errors import InvalidRecipe, UnknownName, unknown
+from alenv.errors import InvalidRecipe, unknown
 from alenv.explained import Explained
 from alenv.learners.objectives.base import Objective
 from alenv.settings import Recipe, Rule, number
@@ -50,14 +50,8 @@ def find(name: str | None) -> type[Objective]:
     """
     if name is None:
         return Objective
-    if plugins.is_own(name):
-        found = plugins.load(name, "objective")
-        if not (inspect.isclass(found) and issubclass(found, Objective)):
-            raise UnknownName(f"{name!r} is no objective; give a subclass of alenv.Objective.")
-        return found
-    if name not in _registered():
-        raise unknown("objective", name, _OBJECTIVES)
-    return _OBJECTIVES[name]
+    refusal = "is no objective; give a subclass of alenv.Objective."
+    return plugins.find(name, "objective", _registered, lambda kind: issubclass(kind, Objective), refusal)
 
 
 def make(recipe: Recipe) -> Objective:
