@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,8 +13,6 @@ from PIL import Image
 
 import alenv  # noqa: F401  (registers the environments)
 from alenv import data
-
-sys.path.insert(0, str(Path(__file__).parent))  # so that tests can import what several of them use
 
 settings.register_profile("untimed", deadline=None)  # a busy machine is no failure
 settings.load_profile("untimed")

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))  # so that "fake_al:FakeAL-v0" can be made, in workers too
 
 
 @pytest.fixture(autouse=True)

@@ -111,7 +111,7 @@ def test_a_failed_run_goes_on_to_the_same_bytes(tmp_path: Path, cycle: int) -> N
 def test_killed_at_every_write_and_at_random(tmp_path: Path) -> None:
     whole = run_at(tmp_path / "whole", budget=10)
     played(whole)
-    paths = os.pathsep.join([str(HERE), *sys.path])
+    paths = os.pathsep.join(sys.path)
     done = subprocess.run(
         [sys.executable, str(HERE / "kill_loop.py"), str(tmp_path / "killed")],
         env={**os.environ, "PYTHONPATH": paths},
