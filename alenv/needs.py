@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
+from alenv import plugins
 from alenv.errors import MissingHead
 from alenv.settings import Protocol, Recipe
 
@@ -35,7 +36,7 @@ def offers(recipe: Recipe, protocol: Protocol | None = None) -> frozenset[str]:
     They are the names of the view's methods and attributes: ``features``, ``logits``, ``probabilities``,
     ``images`` and ``previous`` always; ``feature_maps`` and ``classifier`` where a network is trained;
     ``members`` with dropout or an ensemble; ``embedding`` where the recipe names one; what the joint objective gives
-    (``predicted_loss``, ``labeled_score``); ``validation`` with a split.
+    (``predicted_loss``, ``labeled_score``) and its own name; ``validation`` with a split.
 
     Args:
         recipe: How the classifier is trained.
@@ -49,6 +50,8 @@ def offers(recipe: Recipe, protocol: Protocol | None = None) -> frozenset[str]:
     found = ALWAYS | registry.find(recipe.head).offers(recipe)
     if recipe.embedding is not None:
         found |= {"embedding"}
+    if recipe.joint is not None and not plugins.is_own(recipe.joint):
+        found |= {recipe.joint}
     if protocol is not None and protocol.validation > 0:
         found |= {"validation"}
     return found
@@ -65,7 +68,7 @@ def settings_for(name: str, recipe: Recipe) -> dict[str, Any] | None:
     if needed is None:
         from alenv.learners import objectives  # noqa: PLC0415  (see above)
 
-        providers = objectives.providing(name)
+        providers = [name] if name in objectives.names() else objectives.providing(name)
         if not providers:
             return None
         needed = {"joint": providers[0]}

@@ -72,6 +72,11 @@ def _text_or_none() -> Any:
     return _field(None, ("None or a string", lambda value: value is None or isinstance(value, str)))
 
 
+def _or_word(word: str, spec: Any) -> Any:
+    words, test = spec.metadata["rule"]
+    return _field(spec.default, (f"{word!r} or {words}", lambda value: value == word or test(value)))
+
+
 def _is_path(value: str | None) -> bool:
     return value is not None and any(mark in value for mark in ("/", "\\", ".", ":"))
 
@@ -103,6 +108,7 @@ class Recipe:
         backbone: Network family, one of ``alenv.nets.names()``.
         width: Channels of the first stage; None keeps the published width.
         dropout: Probability of dropping a penultimate feature, in [0, 1).
+        ensemble: Networks that are trained, each from weights and batches of its own; their mean softmax classifies.
         optimizer: ``"sgd"``, ``"adam"``, ``"adamw"`` or ``"rmsprop"``.
         lr: Learning rate; the peak for ``"onecycle"``.
         momentum: Momentum of SGD and RMSProp; ignored by Adam and AdamW.
@@ -118,7 +124,12 @@ class Recipe:
         stop_accuracy: Training accuracy that ends a cycle early; None trains all epochs.
         start: ``"warm"`` keeps last cycle's weights, ``"cold"`` returns to the episode's initial weights,
             ``"pretrained"`` returns to ``pretraining`` at every cycle.
-        pretraining: File with a ``state_dict`` that replaces the initial weights (the head is drawn afresh).
+        pretraining: What replaces the initial weights (the head is drawn afresh): ``"rotation"`` or ``"simclr"``,
+            trained on all training images without a label; another dataset (``"tiny_imagenet"``), trained on its
+            labels; or a file with a ``state_dict``.
+        pretraining_epochs: Passes over the images that it trains on; None = as published.
+        pretraining_batch_size: Images per optimizer step there, before rotation or other views; None = as published.
+        pretraining_lr: Learning rate there; None = as published.
         augment: Whether training images are augmented at all.
         flip: Horizontal flips with probability one half.
         crop_padding: Zero pixels added on each side before a random crop back to size.
@@ -134,7 +145,9 @@ class Recipe:
             the order of ``alenv.data.load(name).train_images``, then of ``test_images``), or a user's own function
             (``"FILE.py:NAME"``, ``"MODULE:NAME"``).
         embedding_size: Dimensions kept by ``"pixels"`` and ``"patches"``.
-        ridge_penalty: L2 penalty of the ridge head, on unit-length embeddings.
+        ridge_penalty: L2 penalty of the ridge head, on unit-length embeddings; ``"auto"`` chooses one in every cycle
+            by generalized cross-validation.
+        logistic_penalty: L2 penalty of the logistic head, likewise.
         beta: Probabilities of the ridge head are softmax(beta * scores).
         precision: ``"bf16"``, ``"fp32"`` or ``"auto"`` (bf16 where the device trains faster in it). In
             fp32, CUDA convolutions use TF32 unless torch is told otherwise.
@@ -150,6 +163,7 @@ class Recipe:
     backbone: str = _field("resnet18", ("a backbone's name", lambda value: isinstance(value, str)))
     width: int | None = _optional(_integer(1, 1))
     dropout: float = _real(0.0, most=0.95)
+    ensemble: int = _integer(1, 1)
     optimizer: str = _choice("sgd", "sgd", "adam", "adamw", "rmsprop")
     lr: float = _real(0.1, above=True)
     momentum: float = _real(0.9, most=0.9999)
@@ -165,6 +179,9 @@ class Recipe:
     stop_accuracy: float | None = _optional(_real(0.0, most=1.0, above=True))
     start: str = _choice("warm", "warm", "cold", "pretrained")
     pretraining: str | None = _text_or_none()
+    pretraining_epochs: int | None = _optional(_integer(1, 1))
+    pretraining_batch_size: int | None = _optional(_integer(2, 2))
+    pretraining_lr: float | None = _optional(_real(0.1, above=True))
     augment: bool = _flag(True)
     flip: bool = _flag(True)
     crop_padding: int = _integer(4, 0)
@@ -179,7 +196,8 @@ class Recipe:
     )
     embedding: str | None = _text_or_none()
     embedding_size: int = _integer(256, 1)
-    ridge_penalty: float = _real(1.0, above=True)
+    ridge_penalty: float | str = _or_word("auto", _real(1.0, above=True))
+    logistic_penalty: float = _real(0.01, above=True)
     beta: float = _real(10.0, above=True)
     precision: str = _choice("auto", "auto", "bf16", "fp32")
 

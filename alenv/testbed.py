@@ -17,6 +17,7 @@ from torch import Tensor
 
 from alenv import needs
 from alenv.episode import Episode
+from alenv.learners import objectives
 from alenv.learners.images import ImageSet
 from alenv.learners.planted import PlantedLearner
 from alenv.oracle import Oracle
@@ -153,7 +154,8 @@ def _offered(
         "members": members is not None,
         "validation": validation > 0,
     }
-    return needs.ALWAYS | {name for name, there in given.items() if there} | frozenset(scores or {})
+    trained = {name for score in scores or {} for name in objectives.providing(score)}
+    return needs.ALWAYS | {name for name, there in given.items() if there} | frozenset(scores or {}) | trained
 
 
 def random_pool(

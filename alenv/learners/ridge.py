@@ -87,7 +87,7 @@ class RidgeLearner:
         self._gram = torch.addmm(self._gram, rows.T, rows)
         self._cross = torch.addmm(self._cross, rows.T, targets)
         penalized = self._gram.double().cpu()  # small; and Apple's GPUs have no float64
-        penalty = penalized.new_full((len(penalized),), self.recipe.ridge_penalty)
+        penalty = penalized.new_full((len(penalized),), float(self.recipe.ridge_penalty))
         penalty[-1] = 1e-6  # the constant: only enough to keep the factorization stable
         penalized.diagonal().add_(penalty)
         factor = torch.linalg.cholesky(penalized)
