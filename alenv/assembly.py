@@ -20,7 +20,7 @@ from alenv.learners.protocol import Learner
 from alenv.oracle import Oracle
 from alenv.pool import Task
 from alenv.scores import Facts
-from alenv.settings import Recipe
+from alenv.settings import LINEAR_HEADS, Recipe
 from alenv.view import Validation, View
 
 Indices = NDArray[np.int64]
@@ -112,7 +112,7 @@ def _split(
         return None, None
     if len(embedding) > train:
         return embedding[:train], embedding[train:]
-    if recipe.head == "ridge":
+    if recipe.head in LINEAR_HEADS:
         raise InvalidRecipe(
             f"embedding={recipe.embedding!r} has no rows for the test images; give one row per training "
             "image followed by one per test image."

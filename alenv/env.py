@@ -26,6 +26,7 @@ from alenv.errors import (
     UnknownName,
     unknown,
 )
+from alenv.initial import InitialSets
 from alenv.presets import plain, resolve
 from alenv.progress import progress
 from alenv.registration import environment_id
@@ -130,6 +131,9 @@ class ActiveLearningEnv(gym.Env[Any, Any]):
         parts = assemble(loaded, task, self.rows, validation_rows, facts)
         self._learner, self._oracle, self._images = parts.learner, parts.oracle, parts.images
         self._test, self._held_out, self._view = parts.test, parts.held_out, parts.view
+        self._initial_sets = InitialSets(
+            self.protocol, self.rows, self.paths, options.root or "", parts.images.embedding, parts.oracle
+        )
         self.rows.setflags(write=False)
         self.action_space = Query(len(self.rows), self.protocol.query_size)
         self.observation_space = observation.space(
@@ -248,16 +252,13 @@ class ActiveLearningEnv(gym.Env[Any, Any]):
             return self._view.observation(self.options.observe), self._info()
         self._episode = None  # an interrupted reset leaves no half of an episode behind
         with self.runtime.active():
-            initial = self._initial_set(key)
+            initial = self._initial_sets.of(key)
         self._oracle.begin(key)
         episode = Episode(key, initial, self._oracle.reveal(initial), len(initial))
         with self.runtime.active():
             self._learner.begin(key)
         self._train(episode, None)
         return self._view.observation(self.options.observe), self._info()
-
-    def _initial_set(self, key: int) -> Indices:
-        return np.asarray(pool.initial_set(self.protocol, self.rows, self._images.embedding, key), np.int64)
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         """Buys the labels of a query, retrains, and measures.
@@ -447,7 +448,7 @@ class ActiveLearningEnv(gym.Env[Any, Any]):
         """Checks a state and gives its weights to the learner; a state that is refused changes nothing."""
         episode, revealed = state.check(saved, self._fingerprint)
         with self.runtime.active():
-            initial = self._initial_set(episode.key)
+            initial = self._initial_sets.of(episode.key)
         if not np.array_equal(episode.labeled[: len(initial)], initial):
             raise InvalidState(f"The state's initial set is not the one of its episode; {state.UNCHANGED}.")
         self._oracle.check(

@@ -82,6 +82,22 @@ class Oracle:
         """Returns the labels (n,) that ``reveal`` would give, without buying; for ``peek`` alone."""
         return self._answers[indices]
 
+    def stratified(self, count: int, random: np.random.Generator) -> Indices:
+        """Draws pool indices (n,) with the shares of the classes that the pool has; for the initial set alone.
+
+        Shares are rounded so that they sum to ``count``: down, and then up for those with the largest rest. Images of
+        no class are a class of their own.
+        """
+        _, classes, sizes = np.unique(self._true, return_inverse=True, return_counts=True)
+        exact = count * sizes / len(self._true)
+        shares = np.floor(exact).astype(np.int64)
+        shares[np.argsort(shares - exact, kind="stable")[: count - int(shares.sum())]] += 1
+        drawn = [
+            random.choice(np.flatnonzero(classes == label), share, replace=False)
+            for label, share in enumerate(shares)
+        ]
+        return random.permutation(np.concatenate(drawn))
+
     # ---- the ledger -----------------------------------------------------------------------------------------
 
     def ledger(self) -> Indices:

@@ -5,13 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from alenv import geometry
 from alenv.data import Dataset
 from alenv.errors import InvalidProtocol
-from alenv.seeding import Purpose, numpy_stream, torch_stream
 from alenv.settings import Protocol
 
 Indices = NDArray[np.int64]
@@ -144,34 +141,3 @@ def redundant(
         members = rest[labels[rest] == label]
         parts.append(np.resize(members[: -(-len(members) // times)], len(members)))
     return random.permutation(np.concatenate(parts))
-
-
-def initial_set(protocol: Protocol, rows: Indices, embedding: torch.Tensor | None, key: int) -> Indices:
-    """Chooses the images that are labeled at reset.
-
-    Args:
-        protocol: ``initial_set`` and ``initial_size`` (n); in a redundant pool only images that stand in it
-            once are drawn at random.
-        rows: int64 (N,) dataset rows of the pool.
-        embedding: float32 (N, D), needed unless the set is random.
-        key: The episode key.
-
-    Returns:
-        int64 (n,) pool indices.
-    """
-    if protocol.initial_set == "random":
-        eligible = np.arange(len(rows))
-        if protocol.redundancy > 1:
-            _, place, counts = np.unique(rows, return_inverse=True, return_counts=True)
-            single = eligible[counts[place] == 1]
-            eligible = single if len(single) >= protocol.initial_size else eligible
-        return numpy_stream(key, Purpose.INITIAL_SET).choice(eligible, protocol.initial_size, replace=False)
-    assert embedding is not None, "settings with such a set and no embedding are refused"
-    generator = torch_stream(key, Purpose.INITIAL_SET)
-    size = protocol.initial_size
-    if protocol.initial_set == "kcenter":
-        chosen = geometry.k_center(embedding, size, generator=generator)
-    else:
-        distances = geometry.distances_to_rows(embedding)
-        chosen = geometry.k_means_plus_plus(size, len(rows), distances, generator)
-    return np.asarray(chosen.cpu(), dtype=np.int64)

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from alenv.errors import AlenvError, InvalidRecipe, unknown
-from alenv.settings import FOLDER_OPTIONS, Options, Protocol, Recipe, Settings, field_names
+from alenv.recipes import RECIPES
+from alenv.settings import FOLDER_OPTIONS, Options, Protocol, Recipe, Settings, field_names, is_path
 
 
 @dataclass(frozen=True)
@@ -19,6 +20,8 @@ class Preset:
     title: str
     settings: dict[str, Any] = field(default_factory=dict)
 
+
+BENCHMARKS = ("cifar10", "cifar100", "svhn", "fashion_mnist", "tiny_imagenet")
 
 _TEN_THOUSAND = {"initial_size": 1000, "query_size": 1000, "budget": 9000}
 _TWENTY_THOUSAND = {"initial_size": 2000, "query_size": 2000, "budget": 18000}
@@ -54,51 +57,52 @@ DATASETS: dict[str, Preset] = {
     "image_folder": Preset("ImageFolder", {"initial_size": 100, "query_size": 100, "budget": 500}),
 }
 
-_RIDGE: dict[str, Any] = {
-    "head": "ridge",
-    "embedding": "patches",
-    "validation": 5000,
-    "reward": "auc_gain",
-    "initial_size": 64,
-    "query_size": 32,
-    "budget": 320,
-    "candidates": 256,
-    "default_device": "cpu",
-    "threads": 1,
-}
-
 _RIDGE_SMALL = {"embedding": "pixels", "validation": 200, "initial_size": 10, "query_size": 10, "budget": 100}
+_RIDGE_OF_FOLDER = {**_RIDGE_SMALL, "embedding": "patches", "candidates": None}
+_LINEAR = ("ridge", "logistic")
 
-RECIPES: dict[str, Preset] = {
-    "paper": Preset("", {}),
-    "ridge": Preset("Ridge", _RIDGE),
-    "fast": Preset(
-        "Fast",
-        {
-            "backbone": "airbench",
-            "epochs": 172,  # of 0.12 of the arithmetic on average: a tenth of the paper's 200
-            "batch_size": 64,
-            "lr": 0.1,
-            "nesterov": True,
-            "weight_decay": 1e-3,
-            "decay": "weights",
-            "schedule": "onecycle",
-            "warmup": 0.25,
-            "label_smoothing": 0.1,
-            "trivial_augment": True,
-            "low_resolution": 0.7,  # at 20 instead of 32 pixels
-            "start": "cold",
-        },
-    ),
-}
+# What a regime is, beside how long and how fast it trains: all that Digits take of one.
+_REGIME = ("joint", "ensemble", "pretraining", "start")
+
+
+def _as_digits(recipe: str) -> dict[str, Any]:
+    """Returns the settings with which Digits train under a regime as they always do."""
+    plain_recipe, own = Recipe(), DATASETS["digits"].settings
+    taken = [name for name in RECIPES[recipe].settings if name not in _REGIME]
+    return {name: own.get(name, getattr(plain_recipe, name)) for name in taken}
+
 
 # Settings of one dataset with one recipe, where the recipe's own do not fit it.
 EXCEPTIONS: dict[tuple[str, str], dict[str, Any]] = {
-    ("digits", "ridge"): {**_RIDGE_SMALL, "candidates": None},
-    ("image_folder", "ridge"): {**_RIDGE_SMALL, "embedding": "patches", "candidates": None},
+    **{("digits", name): {**_RIDGE_SMALL, "candidates": None} for name in _LINEAR},
+    **{("image_folder", name): _RIDGE_OF_FOLDER for name in _LINEAR},
+    **{("digits", name): _as_digits(name) for name in ("jls", "waal", "fixmatch")},
+    ("digits", "rotation"): {"pretraining_epochs": 10},
 }
 
-LEFT_OUT = {("digits", "fast")}  # the default Digits recipe takes seconds already
+# The default Digits recipe is a small network trained from scratch in seconds already.
+LEFT_OUT = {("digits", "fast"), ("digits", "convnet"), ("digits", "cold")}
+
+
+def recipes_of(dataset: str) -> list[str]:
+    """Names the recipes that a dataset has an id with."""
+    return [
+        name
+        for name, recipe in RECIPES.items()
+        if (dataset, name) not in LEFT_OUT and (dataset in BENCHMARKS or not recipe.benchmarks_only)
+    ]
+
+
+def recipe_named(text: Any) -> str:
+    """Returns the key of a recipe that is given by its key or its title, for instance ``"jls"`` or ``"Jls"``.
+
+    Raises:
+        UnknownName: There is none.
+    """
+    keys = {recipe.title: name for name, recipe in RECIPES.items()}
+    if not isinstance(text, str) or (text not in RECIPES and text not in keys):
+        raise unknown("recipe", text, RECIPES)
+    return text if text in RECIPES else keys[text]
 
 
 def add_dataset(name: str, title: str, settings: dict[str, Any]) -> None:
@@ -112,12 +116,10 @@ def add_dataset(name: str, title: str, settings: dict[str, Any]) -> None:
     DATASETS[name] = Preset(title, dict(settings))
     # What is bought is the dataset's, whatever the recipe; how it is trained, the recipe's where it says so.
     bought = {field: value for field, value in settings.items() if field not in field_names(Recipe)}
-    for recipe in RECIPES:
-        EXCEPTIONS[name, recipe] = bought
-    small = {**_RIDGE_SMALL, "embedding": "patches", "candidates": None}
-    EXCEPTIONS[name, "ridge"] = {**small, **bought}
+    for recipe in recipes_of(name):
+        EXCEPTIONS[name, recipe] = {**(_RIDGE_OF_FOLDER if recipe in _LINEAR else {}), **bought}
     try:
-        for recipe in RECIPES:
+        for recipe in recipes_of(name):
             resolve(name, recipe, {})
     except AlenvError:
         del DATASETS[name]
@@ -134,10 +136,9 @@ def defaults(dataset: str, recipe: str) -> dict[str, Any]:
     """
     if not isinstance(dataset, str) or dataset not in DATASETS:
         raise unknown("dataset", dataset, DATASETS)
-    if not isinstance(recipe, str) or recipe not in RECIPES:
-        raise unknown("recipe", recipe, RECIPES)
-    special = EXCEPTIONS.get((dataset, recipe), {})
-    return {**DATASETS[dataset].settings, **RECIPES[recipe].settings, **special}
+    named = RECIPES[recipe_named(recipe)]
+    special = EXCEPTIONS.get((dataset, recipe_named(recipe)), {})
+    return {**DATASETS[dataset].settings, **named.settings, **named.bought.get(dataset, {}), **special}
 
 
 def resolve(dataset: str, recipe: str, given: dict[str, Any]) -> Settings:
@@ -145,9 +146,9 @@ def resolve(dataset: str, recipe: str, given: dict[str, Any]) -> Settings:
 
     Args:
         dataset: A key of ``DATASETS``.
-        recipe: A key of ``RECIPES``.
+        recipe: A key of ``RECIPES``, or its title.
         given: Any field of ``Recipe``, ``Protocol`` and ``Options``; names that start with ``joint_`` are
-            options of the joint objective.
+            options of the joint objective; ``recipe`` replaces that of the id.
 
     Raises:
         UnknownName: A setting does not exist; the message names the nearest one that does.
@@ -164,11 +165,16 @@ def resolve(dataset: str, recipe: str, given: dict[str, Any]) -> Settings:
     for name in FOLDER_OPTIONS:
         if name in given and dataset != "image_folder":
             raise InvalidRecipe(f"{name}= was given for {dataset}; only ALImageFolder environments take it.")
+    recipe = recipe_named(given.pop("recipe", recipe))
     merged = {**_fitting(defaults(dataset, recipe), given), **given}
     joint = {name: value for name, value in merged.items() if name.startswith("joint_")}
     for name in merged:
         if name not in known and name not in joint:
             raise unknown("setting", name, known - {"default_device"})
+    if "initial_size" not in given and is_path(given.get("initial_set")):
+        from alenv.initial import names_in  # noqa: PLC0415  (torch loads only where a file is given)
+
+        merged["initial_size"] = len(names_in(given["initial_set"]))
     parts = {group: {k: v for k, v in merged.items() if k in names} for group, names in groups.items()}
     settings = Settings(
         Recipe(**parts["recipe"], joint_options=tuple(sorted(joint.items()))),
@@ -176,7 +182,7 @@ def resolve(dataset: str, recipe: str, given: dict[str, Any]) -> Settings:
         Options(**parts["options"]),
     )
     chosen = settings.protocol.initial_set
-    if chosen != "random" and settings.recipe.embedding is None:
+    if chosen in ("kmeans++", "kcenter") and settings.recipe.embedding is None:
         raise InvalidRecipe(f"initial_set={chosen!r} needs distances; add embedding='patches' or 'pixels'.")
     if not settings.options.test and not settings.protocol.validation:
         raise InvalidRecipe(

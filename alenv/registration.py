@@ -9,7 +9,8 @@ import gymnasium as gym
 
 from alenv import plugins
 from alenv.errors import UnknownName, unknown
-from alenv.presets import DATASETS, LEFT_OUT, RECIPES, add_dataset
+from alenv.presets import DATASETS, add_dataset, recipe_named, recipes_of
+from alenv.recipes import RECIPES
 
 if TYPE_CHECKING:
     from alenv.data import Dataset
@@ -20,7 +21,7 @@ ENVIRONMENTS: dict[str, tuple[str, str]] = {}  # id -> (dataset, recipe)
 
 def environment_id(dataset: str, recipe: str = "paper") -> str:
     """Returns the id of a dataset with a recipe, for instance ``"ALCifar10Ridge-v0"``."""
-    return f"AL{DATASETS[dataset].title}{RECIPES[recipe].title}-v0"
+    return f"AL{DATASETS[dataset].title}{RECIPES[recipe_named(recipe)].title}-v0"
 
 
 def register_all() -> None:
@@ -31,9 +32,7 @@ def register_all() -> None:
 
 def _register(dataset: str) -> tuple[str, ...]:
     ids = []
-    for recipe in RECIPES:
-        if (dataset, recipe) in LEFT_OUT:
-            continue
+    for recipe in recipes_of(dataset):
         name = environment_id(dataset, recipe)
         if name not in gym.registry:
             gym.register(name, ENTRY_POINT, kwargs={"dataset": dataset, "recipe": recipe})

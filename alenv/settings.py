@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from alenv.errors import AlenvError, InvalidProtocol, InvalidRecipe
+from alenv.errors import AlenvError, InvalidProtocol, InvalidRecipe, unknown
 
 Rule = tuple[str, Callable[[Any], bool]]  # what is allowed, in words, and the test for it
 
@@ -77,7 +77,8 @@ def _or_word(word: str, spec: Any) -> Any:
     return _field(spec.default, (f"{word!r} or {words}", lambda value: value == word or test(value)))
 
 
-def _is_path(value: str | None) -> bool:
+def is_path(value: str | None) -> bool:
+    """Tells whether a setting names a file or a user's own code, not one of alenv's names."""
     return value is not None and any(mark in value for mark in ("/", "\\", ".", ":"))
 
 
@@ -93,6 +94,9 @@ def _check_fields(settings: Any, error: type[AlenvError]) -> None:
             raise error(f"{spec.name}={value!r} was given; it must be {words}.")
 
 
+LINEAR_HEADS = ("ridge", "logistic")  # on frozen features
+
+
 @dataclass(frozen=True)
 class Recipe:
     """How the classifier is trained in every cycle; equal for every agent.
@@ -103,8 +107,9 @@ class Recipe:
 
     Attributes:
         head: ``"network"`` trains a backbone; ``"ridge"`` fits a closed-form linear head on ``embedding``, by
-            ``ridge_penalty`` and ``beta`` alone: whatever says how a network is trained is not used. A learner of
-            your own is ``"FILE.py:NAME"`` or ``"MODULE:NAME"``.
+            ``ridge_penalty`` and ``beta`` alone; ``"logistic"`` a logistic regression on it, by ``logistic_penalty``
+            and ``start``: whatever else says how a network is trained is not used by them. A learner of your own is
+            ``"FILE.py:NAME"`` or ``"MODULE:NAME"``.
         backbone: Network family, one of ``alenv.nets.names()``.
         width: Channels of the first stage; None keeps the published width.
         dropout: Probability of dropping a penultimate feature, in [0, 1).
@@ -197,7 +202,7 @@ class Recipe:
     embedding: str | None = _text_or_none()
     embedding_size: int = _integer(256, 1)
     ridge_penalty: float | str = _or_word("auto", _real(1.0, above=True))
-    logistic_penalty: float = _real(0.01, above=True)
+    logistic_penalty: float = _real(0.1, above=True)
     beta: float = _real(10.0, above=True)
     precision: str = _choice("auto", "auto", "bf16", "fp32")
 
@@ -205,14 +210,19 @@ class Recipe:
         _check_fields(self, InvalidRecipe)
         if self.start == "pretrained" and self.pretraining is None:
             raise InvalidRecipe("start='pretrained' was given without weights; add pretraining=FILE.")
-        if self.head == "ridge" and self.embedding is None:
+        if self.head in LINEAR_HEADS and self.embedding is None:
             raise InvalidRecipe(
-                "head='ridge' needs frozen features; add embedding='patches', 'pixels' or FILE.npy."
+                f"head={self.head!r} needs frozen features; add embedding='patches', 'pixels' or FILE.npy."
             )
-        if self.head == "ridge" and self.joint is not None:
+        if self.head in LINEAR_HEADS and self.joint is not None:
             raise InvalidRecipe(
-                f"joint={self.joint!r} was given with head='ridge'; a ridge head is fitted in closed form, "
-                "so use head='network' or joint=None."
+                f"joint={self.joint!r} was given with head={self.head!r}; a {self.head} head is fitted to frozen "
+                "features, so use head='network' or joint=None."
+            )
+        if self.head in LINEAR_HEADS and self.pretraining is not None:
+            raise InvalidRecipe(
+                f"pretraining={self.pretraining!r} was given with head={self.head!r}, which has no network; use "
+                "embedding= for frozen features, or head='network'."
             )
         if self.joint is None and self.joint_options:
             raise InvalidRecipe(
@@ -226,9 +236,12 @@ class Recipe:
         hidden: dict[str, Any] = {
             name: "file"
             for name in ("head", "pretraining", "joint", "embedding")
-            if _is_path(getattr(self, name))
+            if is_path(getattr(self, name))
         }
         return dataclasses.replace(self, **hidden)
+
+
+INITIAL_SETS = ("random", "stratified", "kmeans++", "kcenter")
 
 
 @dataclass(frozen=True)
@@ -239,8 +252,9 @@ class Protocol:
         initial_size: Labels given at ``reset``; 0 trains nothing there.
         query_size: Labels bought per cycle (B).
         budget: Labels bought after the initial set, a multiple of ``query_size``; ``"all"`` takes the largest.
-        initial_set: How the initial set is chosen: ``"random"``, or ``"kmeans++"`` or ``"kcenter"`` on
-            ``embedding``.
+        initial_set: How the initial set is chosen: ``"random"``; ``"stratified"`` with the pool's shares of the
+            classes; ``"kmeans++"`` or ``"kcenter"`` on ``embedding``; or a file that lists it, one dataset row or image
+            path a line (or a ``.npy`` array of rows), whose length is then the ``initial_size``.
         validation: Training images held out of the pool, with labels that the environment may use.
         data_seed: Seed of the splits and of the pool's shape, the same for every episode.
         redundancy: Each image of the shaped part of the pool stands in it about this many times; 1 for none.
@@ -260,7 +274,7 @@ class Protocol:
         9000,
         ("a whole number of at least 0 or 'all'", lambda v: v == "all" or (_is_integer(v) and v >= 0)),
     )
-    initial_set: str = _choice("random", "random", "kmeans++", "kcenter")
+    initial_set: str = _text("random")
     validation: int = _integer(0, 0)
     data_seed: int = _integer(0, 0)
     redundancy: int = _integer(1, 1)
@@ -270,6 +284,17 @@ class Protocol:
 
     def __post_init__(self) -> None:
         _check_fields(self, InvalidProtocol)
+        if not self.lists_initial_set and self.initial_set not in INITIAL_SETS:
+            raise unknown("initial set", self.initial_set, (*INITIAL_SETS, "FILE"))
+
+    @property
+    def lists_initial_set(self) -> bool:
+        """Whether ``initial_set`` is a file."""
+        return is_path(self.initial_set)
+
+    def without_paths(self) -> Protocol:
+        """Returns this protocol as an agent may see it: a file is ``"file.txt"``, whatever its path."""
+        return dataclasses.replace(self, initial_set="file.txt") if self.lists_initial_set else self
 
     @property
     def cycles(self) -> int:

@@ -95,8 +95,8 @@ class View(ScoredImages):
 
     @property
     def protocol(self) -> Protocol:
-        """What is bought when: initial size, query size, budget, cycles."""
-        return self._facts.protocol
+        """What is bought when: initial size, query size, budget, cycles; a file is shown as ``"file.txt"``."""
+        return self._facts.protocol.without_paths()
 
     @property
     def num_classes(self) -> int:

@@ -21,7 +21,7 @@ QUICK: dict[str, Any] = {"epochs": 2, "width": 4, "initial_size": 20, "query_siz
 COMPOSED = ("coreset+margin", "badge+entropy:factor=3")
 REGIMES = [
     *({"joint": name} for name in alenv.objectives()),
-    *({"recipe": name} for name in presets.RECIPES if ("digits", name) not in presets.LEFT_OUT),
+    *({"recipe": name} for name in presets.recipes_of("digits")),
     {"start": "warm", "dropout": 0.3},
     {"label_noise": 0.3, "outliers": 2},
     {"embedding": "pixels", "initial_set": "kmeans++"},

@@ -6,6 +6,7 @@ import ast
 import json
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import click
 from rich.console import Console
@@ -17,7 +18,8 @@ import alenv
 from alenv import ENVIRONMENTS
 from alenv.errors import unknown
 from alenv.explained import explained
-from alenv.presets import resolve
+from alenv.presets import DATASETS, recipes_of, resolve
+from alenv.recipes import RECIPES
 from alenv.registration import known_id
 from scenarios.report.fitted import Fitted
 
@@ -30,32 +32,43 @@ def envs(name: str | None, as_json: bool) -> None:
     if name is not None:
         _explain(name, as_json)
         return
-    rows = []
-    for env_id, (dataset, recipe) in ENVIRONMENTS.items():
-        settings = resolve(dataset, recipe, {})
-        how, what = settings.recipe, settings.protocol
-        rows.append(
-            {
-                "id": env_id,
-                "dataset": dataset,
-                "classifier": how.backbone if how.head == "network" else f"{how.head} on {how.embedding}",
-                "initial_size": what.initial_size,
-                "query_size": what.query_size,
-                "budget": what.budget,
-                "validation": what.validation,
-            }
-        )
+    rows = [_row(env_id, *what) for env_id, what in ENVIRONMENTS.items()]
     if as_json:
         click.echo(json.dumps(rows, indent=2))
         return
-    numbers = ("initial labels", "query size", "budget", "validation")
-    columns = [Column("id", no_wrap=True), Column("classifier")]
+    console = Console(highlight=False)
+    console.print("An id is AL<Dataset><Recipe>-v0; alenv envs ID explains one.")
+    numbers = ("initial labels", "query size", "budget")
+    columns = [Column("dataset", no_wrap=True), Column("classifier")]
     columns += [Column(heading, justify="right") for heading in numbers]
-    table = Fitted(columns, ["validation", "initial labels", "query size", "budget", "classifier"])
+    table = Fitted(columns, ["initial labels", "query size", "budget", "classifier"])
     for row in rows:
-        shown = [value for key, value in row.items() if key != "dataset"]
-        table.add_row(*(f"{value:,}" if isinstance(value, int) else str(value) for value in shown))
-    Console().print(table)
+        if row["recipe"] == "paper":
+            shown = [row[key] for key in ("classifier", "initial_size", "query_size", "budget")]
+            cells = (f"{value:,}" if isinstance(value, int) else str(value) for value in shown)
+            table.add_row(row["id"], *cells)
+    console.print(table)
+    table = Fitted([Column("recipe", no_wrap=True), Column("what it is"), Column("source")], ["source"])
+    for key, recipe in RECIPES.items():
+        without = [preset.title for dataset, preset in DATASETS.items() if key not in recipes_of(dataset)]
+        but = f" (not {', '.join(without)})" if without else ""
+        table.add_row(recipe.title or "none", recipe.what + but, recipe.source)
+    console.print(table)
+
+
+def _row(env_id: str, dataset: str, recipe: str) -> dict[str, Any]:
+    settings = resolve(dataset, recipe, {})
+    how, what = settings.recipe, settings.protocol
+    return {
+        "id": env_id,
+        "dataset": dataset,
+        "recipe": recipe,
+        "classifier": how.backbone if how.head == "network" else f"{how.head} on {how.embedding}",
+        "initial_size": what.initial_size,
+        "query_size": what.query_size,
+        "budget": what.budget,
+        "validation": what.validation,
+    }
 
 
 def _explain(name: str, as_json: bool) -> None:
@@ -73,7 +86,11 @@ def _explain(name: str, as_json: bool) -> None:
         )
         return
     console = Console(highlight=False)
-    console.print(f"[bold]{env_id}[/bold]: {dataset} with the {recipe} recipe\n")
+    named = RECIPES[recipe]
+    source = f" ({named.source})" if named.source else ""
+    console.print(
+        f"[bold]{env_id}[/bold]: {dataset} with the {recipe} recipe: {escape(named.what + source)}\n"
+    )
     console.print("Settings that differ from the defaults (alenv settings lists all):")
     for setting, value in own.items():
         console.print(f"  {setting}={escape(str(value))}")

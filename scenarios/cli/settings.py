@@ -12,7 +12,8 @@ from rich.table import Column
 
 from alenv.errors import unknown
 from alenv.explained import Explained, explained
-from alenv.presets import DATASETS, RECIPES
+from alenv.presets import DATASETS
+from alenv.recipes import RECIPES
 from scenarios.report.fitted import Fitted
 
 

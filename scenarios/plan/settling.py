@@ -127,7 +127,7 @@ def _check_needs(arm: Arm, player: agents.Agent, facts: _Facts) -> None:
 def _content(arm: Arm, facts: _Facts) -> dict[str, str]:
     """Returns the checksums of all files and all code of a user's own that an arm's results depend on."""
     found = {"dataset": facts.checksum}
-    for name in ("embedding", "pretraining"):
+    for name in ("embedding", "pretraining", "initial_set"):
         file = arm.env_kwargs.get(name)
         if isinstance(file, str) and Path(file).expanduser().is_file():
             found[name] = _digest(Path(file).expanduser())

@@ -157,6 +157,7 @@ def _share(arms: Sequence[Arm], jobs: int) -> int | None:
         own = "threads" in arm.env_kwargs
         if arm.env_id in alenv.ENVIRONMENTS:
             dataset, recipe = alenv.ENVIRONMENTS[arm.env_id]
+            recipe = arm.env_kwargs.get("recipe", recipe)
             own = own or resolve(dataset, recipe, {}).options.threads is not None
         if not own:
             return max(1, int(joblib.cpu_count()) // jobs)
