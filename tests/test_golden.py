@@ -56,7 +56,7 @@ PUBLISHED: dict[tuple[str, str], dict[str, Any]] = {
     },
     ("cifar10", "ridge"): {
         **{"initial_size": 64, "query_size": 32, "budget": 320, "validation": 5000, "reward": "auc_gain"},
-        **{"candidates": 256, "embedding": "patches", "embedding_size": 256, "ridge_penalty": 1.0},
+        **{"candidates": 256, "embedding": "patches", "embedding_size": 256, "ridge_penalty": "auto"},
         **{"beta": 10.0, "threads": 1},
     },
     ("digits", "ridge"): {
@@ -114,7 +114,9 @@ def test_streams_of_seed_zero() -> None:
 def test_accuracies_of_seed_zero() -> None:
     """The ridge head is a linear system, so another processor moves no more than a borderline image or two."""
     for name, expected in (("random", [266, 313, 308, 352]), ("margin", [243, 315, 395, 424])):
-        env = gym.make("ALDigitsRidge-v0", observe="progress")
+        env = gym.make(
+            "ALDigitsRidge-v0", observe="progress", ridge_penalty=1.0
+        )  # a chosen one has near ties
         observation, _ = env.reset(seed=0)
         agent = agents.make(name)
         agent.reset(env.unwrapped.view, seed=0)

@@ -17,9 +17,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import alenv
-from alenv import errors, geometry, pool, presets, runtime
-from alenv.learners.images import ImageSet
-from alenv.learners.ridge import RidgeLearner
+from alenv import errors, pool, presets, runtime
+from alenv.initial import InitialSets
+from alenv.oracle import Oracle
 from alenv.runtime import Runtime
 from alenv.seeding import Purpose, numpy_stream, torch_stream
 from alenv.settings import Options, Protocol, Recipe, field_names, takes_text
@@ -77,7 +77,7 @@ def test_a_redundant_pool_by_counting(times: int) -> None:
     assert set(copies.tolist()) <= {1, times - 1, times} | set(range(1, times))
     assert len(copies) == pytest.approx(600 + 4400 / times, abs=10)
     single = set(np.unique(rows)[copies == 1].tolist())
-    initial = pool.initial_set(protocol, rows, None, key=3)
+    initial = InitialSets(protocol, rows, None, "", None, Oracle(LABELS[rows], 10, 0.0)).of(3)
     assert set(rows[initial].tolist()) <= single
     assert len(set(initial.tolist())) == 100
 
@@ -106,24 +106,6 @@ def test_outliers_in_a_shaped_pool_keep_their_number(shape: dict[str, float]) ->
     assert (labels[rows] == pool.OUTLIER).sum() == (labels == pool.OUTLIER).sum()
     assert (labels[validation] >= 0).all()
     assert not set(rows.tolist()) & set(validation.tolist())
-
-
-@pytest.mark.parametrize("kind", ["random", "kmeans++", "kcenter"])
-def test_initial_sets(kind: str) -> None:
-    embedding = torch.from_numpy(np.random.default_rng(0).normal(size=(300, 4)).astype(np.float32))
-    protocol = Protocol(initial_size=30, query_size=1, budget=0, initial_set=kind)
-    sets = [pool.initial_set(protocol, np.arange(300), embedding, key) for key in (1, 1, 2)]
-    np.testing.assert_array_equal(sets[0], sets[1])
-    assert not np.array_equal(sets[0], sets[2])
-    assert len(set(sets[0].tolist())) == 30
-    stream = torch_stream(1, Purpose.INITIAL_SET)
-    if kind == "kcenter":
-        expected = geometry.k_center(embedding, 30, generator=stream)
-    elif kind == "kmeans++":
-        expected = geometry.k_means_plus_plus(30, 300, geometry.distances_to_rows(embedding), stream)
-    else:
-        expected = numpy_stream(1, Purpose.INITIAL_SET).choice(300, 30, replace=False)
-    np.testing.assert_array_equal(sets[0], expected)
 
 
 # ---- streams and spaces ----
@@ -171,56 +153,6 @@ def test_a_query_space_samples_distinct_indices() -> None:
     np.testing.assert_array_equal(one.sample(), two.sample())
     assert gym.vector.utils.batch_space(one, 3).shape == (3, 5)
     assert repr(one) == "Query(50, 5)"
-
-
-# ---- heads ----
-
-
-def test_the_ridge_head_solves_the_normal_equations_however_it_is_fed() -> None:
-    random = np.random.default_rng(0)
-    embedding = random.normal(size=(60, 6)).astype(np.float32)
-    images = ImageSet(torch.zeros(60, 2, 2, 1, dtype=torch.uint8), np.arange(60), (0.0,), (1.0,), embedding)
-    recipe = Recipe(head="ridge", embedding="pixels", ridge_penalty=0.7, beta=3.0)
-    labeled, labels = random.permutation(60)[:40], random.integers(0, 3, 40)
-    at_once, in_parts = (RidgeLearner(recipe, 6, 3, Runtime("cpu", "fp32", 1)) for _ in range(2))
-    at_once.fit(images, labeled, labels, 0)
-    for count in (10, 25, 40):
-        in_parts.fit(images, labeled[:count], labels[:count], 0)
-    x = np.hstack([embedding[labeled], np.ones((40, 1))]).astype(np.float64)
-    y = np.eye(3)[labels] - 1 / 3
-    solution = np.linalg.solve(x.T @ x + np.diag([0.7] * 6 + [1e-6]), x.T @ y)
-    expected = 3.0 * (np.hstack([embedding, np.ones((60, 1))]) @ solution)
-    for learner in (at_once, in_parts, in_parts.fork(in_parts.get_state())):
-        np.testing.assert_allclose(learner.infer(images, torch.arange(60))["logits"], expected, atol=1e-4)
-
-
-@pytest.mark.parametrize("size", [1, 127, 128, 129, 300])
-def test_a_ridge_head_predicts_the_first_class_of_the_largest_score(size: int) -> None:
-    random = np.random.default_rng(size)
-    embedding = random.normal(size=(size, 6)).astype(np.float32)
-    images = ImageSet(
-        torch.zeros(size, 2, 2, 1, dtype=torch.uint8), np.arange(size), (0.0,), (1.0,), embedding
-    )
-    learner = RidgeLearner(Recipe(head="ridge", embedding="pixels"), 6, 4, Runtime("cpu", "fp32", 1))
-    assert learner.predict(images).tolist() == [0] * size  # no label yet: all scores are equal
-    weights = torch.from_numpy(random.normal(size=(7, 4)).astype(np.float32))
-    learner.set_state({**learner.get_state(), "weights": weights})
-    scores = np.hstack([embedding, np.ones((size, 1))]) @ weights.numpy().astype(np.float64)
-    np.testing.assert_array_equal(learner.predict(images), scores.argmax(1))
-    weights[:, 1] = weights[:, 3] = weights[:, 2]  # three classes with equal scores
-    learner.set_state({**learner.get_state(), "weights": weights})
-    np.testing.assert_array_equal(learner.predict(images), np.where(scores[:, 0] > scores[:, 2], 0, 1))
-
-
-def test_ridge_features_and_probabilities() -> None:
-    env = gym.make("ALDigitsRidge-v0").unwrapped
-    env.reset(seed=0)
-    view = env.view  # type: ignore[attr-defined]
-    before = env.costs["inferred_images"]  # type: ignore[attr-defined]
-    assert torch.equal(view.features(), view.embedding())
-    assert env.costs["inferred_images"] == before  # type: ignore[attr-defined]  # they stand there already
-    torch.testing.assert_close(view.features().norm(dim=1), torch.ones(len(view)))
-    torch.testing.assert_close(view.probabilities(), view.logits().softmax(1))
 
 
 # ---- what is allowed ----
