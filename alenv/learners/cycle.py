@@ -21,7 +21,8 @@ from alenv.progress import training
 from alenv.runtime import Runtime
 from alenv.settings import Recipe
 
-Inputs = tuple[Tensor, ...]  # indices, raw, pictures, labels; then indices, raw, pictures of unlabeled images
+# Indices, raw, pictures, labels; then of unlabeled images indices, raw, and pictures unless the objective makes them.
+Inputs = tuple[Tensor, ...]
 
 
 @dataclass
@@ -137,11 +138,19 @@ class TrainingCycle:
         if others is None or len(others) == 0:
             return inputs
         raw = self.images.raw(others)
+        if self.objective.own_passes:
+            return (*inputs, others, raw)
         return (*inputs, others, raw, self._augment(raw, None, moment))
 
-    def _augment(self, raw: Tensor, augmentation: Augmentation | None, moment: Moment) -> Tensor:
+    def _augment(
+        self,
+        raw: Tensor,
+        augmentation: Augmentation | None,
+        moment: Moment,
+        generator: torch.Generator | None = None,
+    ) -> Tensor:
         chosen = augmentation or Augmentation.of(self.recipe)
-        full = self.images.augmented(raw, chosen, self.augmenting)
+        full = self.images.augmented(raw, chosen, generator or self.augmenting)
         early = moment.progress < self.recipe.low_resolution
         return shrink(full, self.recipe.low_resolution_scale) if early else full
 
@@ -156,11 +165,12 @@ class TrainingCycle:
             progress=moment.progress,
             epoch=moment.epoch,
             labeled=labeled,
-            unlabeled=self._part(inputs[4:], None) if len(inputs) > 4 else None,
+            unlabeled=self._part(inputs[4:], None) if len(inputs) == 7 else None,
+            unlabeled_raw=inputs[5] if len(inputs) > 4 else None,
             losses=losses,
             classifier=self.classifier,
             networks=self.networks,
-            _augment=lambda raw, augmentation: self._augment(raw, augmentation, moment),
+            _augment=lambda raw, augmentation, own: self._augment(raw, augmentation, moment, own),
             _forward=self.runtime.outputs,
         )
 
