@@ -155,9 +155,15 @@ class TrainingCycle:
         return shrink(full, self.recipe.low_resolution_scale) if early else full
 
     def _step(self, inputs: Inputs, moment: Moment) -> Step:
-        """Classifies the images of one step."""
-        labels = inputs[3]
-        labeled = self._part(inputs[:3], labels)
+        """Classifies the images of one step.
+
+        Labeled and unlabeled ones are one batch: apart, BatchNorm would take out of each what tells them apart.
+        """
+        labels, count = inputs[3], len(inputs[0])
+        together = len(inputs) == 7
+        pictures = torch.cat([inputs[2], inputs[6]]) if together else inputs[2]
+        outputs = self.runtime.outputs(self.classifier, pictures)
+        labeled = _part(inputs[:3], outputs, slice(count), labels)
         losses = F.cross_entropy(
             labeled.logits, labels, reduction="none", label_smoothing=self.recipe.label_smoothing
         )
@@ -165,7 +171,7 @@ class TrainingCycle:
             progress=moment.progress,
             epoch=moment.epoch,
             labeled=labeled,
-            unlabeled=self._part(inputs[4:], None) if len(inputs) == 7 else None,
+            unlabeled=_part(inputs[4:], outputs, slice(count, None), None) if together else None,
             unlabeled_raw=inputs[5] if len(inputs) > 4 else None,
             losses=losses,
             classifier=self.classifier,
@@ -174,7 +180,9 @@ class TrainingCycle:
             _forward=self.runtime.outputs,
         )
 
-    def _part(self, inputs: Inputs, labels: Tensor | None) -> Part:
-        indices, raw, pictures = inputs
-        outputs = self.runtime.outputs(self.classifier, pictures)
-        return Part(indices, raw, pictures, outputs.features, outputs.feature_maps, outputs.logits, labels)
+
+def _part(inputs: Inputs, outputs: nets.Outputs, rows: slice, labels: Tensor | None) -> Part:
+    """Returns some images of a step with their rows of what the network gave."""
+    indices, raw, pictures = inputs
+    maps = [stage[rows] for stage in outputs.feature_maps]
+    return Part(indices, raw, pictures, outputs.features[rows], maps, outputs.logits[rows], labels)

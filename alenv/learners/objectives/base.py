@@ -47,6 +47,8 @@ class Part:
 class Step:
     """What an objective sees of one optimizer step.
 
+    Labeled and unlabeled images have passed through the network as one batch.
+
     Attributes:
         progress: Share of the cycle's training that is done, in [0, 1).
         epoch: Zero-based epoch.

@@ -50,7 +50,8 @@ class JointDiscrimination(Objective):
 
     Source: Caramalau et al. 2021, "Visual Transformer for Task-aware Active Learning" (the joint learner and
     sampler, without the transformer).
-    Differs: a step takes a labeled and an unlabeled batch together, where the paper takes turns. No label of an
+    Differs: a step takes a labeled and an unlabeled batch together, where the paper takes turns, and
+    passes them through the network as one: apart, BatchNorm takes out what tells them apart. No label of an
     unlabeled image is ever used; the public code shuffles its batches after it has flagged them, and so trains on
     such labels. Features are normalized in scoring as in training. Without unlabeled images there is nothing to tell
     apart, and the classifier trains alone.

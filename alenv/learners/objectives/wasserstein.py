@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import torch
@@ -32,7 +33,9 @@ class Critic(nn.Module):
         return values
 
 
-def gradient_penalty(critic: nn.Module, labeled: Tensor, unlabeled: Tensor, shares: Tensor) -> Tensor:
+def gradient_penalty(
+    critic: Callable[[Tensor], Tensor], labeled: Tensor, unlabeled: Tensor, shares: Tensor
+) -> Tensor:
     """Returns the mean of (|gradient of the critic| - 1)^2 over two sets of points and points between them.
 
     It is differentiable by the critic's weights and, where they require a gradient, by the points.
@@ -76,7 +79,8 @@ class Wasserstein(Objective):
     default. gamma is 1 by default: with any other, W is no distance (a constant added to D changes it), and the public
     code's ratio, near 0 for few labels, lets the critic grow for all images alike. The critic's loss is not scaled by
     ``joint_weight``, which would leave it as it was drawn. The critic learns from the features of the classifier's
-    step, not from those after it. Without unlabeled images the classifier trains alone.
+    step, not from those after it, and both kinds of images pass through the network as one batch: apart, BatchNorm
+    takes out what tells them apart. Without unlabeled images the classifier trains alone.
     """
 
     options: ClassVar[dict[str, Any]] = {
