@@ -163,6 +163,7 @@ def paired_batches(
     *,
     unlabeled_size: int | None = None,
     length: str = "labeled",
+    unlabeled_generator: torch.Generator | None = None,
 ) -> list[tuple[Tensor, Tensor]]:
     """Returns the batches of one epoch of labeled beside unlabeled images.
 
@@ -174,6 +175,8 @@ def paired_batches(
         unlabeled_size: Unlabeled images per batch; None = ``size``.
         length: Whose images the epoch shows once: ``"labeled"``, ``"unlabeled"`` or ``"longest"``. The others come
             in as many batches: a fresh random order, then the next when it is used up.
+        unlabeled_generator: A CPU generator of the unlabeled order, so that the labeled one is that of training
+            without unlabeled images; None = ``generator``.
 
     Raises:
         InvalidRecipe: There is no such length.
@@ -186,7 +189,8 @@ def paired_batches(
     counts = {"labeled": -(-len(labeled) // size), "unlabeled": -(-len(unlabeled) // other_size)}
     count = max(1, max(counts.values()) if length == "longest" else counts[length])
     some = _stretch(labeled, count, size, generator, exact=count == counts["labeled"])
-    others = _stretch(unlabeled, count, other_size, generator, exact=count == counts["unlabeled"])
+    drawing = unlabeled_generator or generator
+    others = _stretch(unlabeled, count, other_size, drawing, exact=count == counts["unlabeled"])
     return list(zip(some, others, strict=True))
 
 

@@ -26,6 +26,7 @@ WORDS = {
     "classifier": "network",
     "predicted_loss": "loss module",
     "labeled_score": "discriminator",
+    "wasserstein": "Wasserstein critic",
     "validation": "validation split",
 }
 

@@ -27,8 +27,13 @@ def _is_real(value: Any) -> bool:
 
 
 def _choice(default: str | None, *allowed: str | None) -> Any:
+    return _field(default, one_of(*allowed))
+
+
+def one_of(*allowed: str | None) -> Rule:
+    """Allows some names."""
     words = ", ".join("None" if name is None else repr(name) for name in allowed)
-    return _field(default, (f"one of {words}", lambda value: value in allowed))
+    return f"one of {words}", lambda value: value in allowed
 
 
 def whole(least: int) -> Rule:

@@ -21,7 +21,8 @@ from alenv.progress import training
 from alenv.runtime import Runtime
 from alenv.settings import Recipe
 
-Inputs = tuple[Tensor, ...]  # indices, raw, pictures, labels; then indices, raw, pictures of unlabeled images
+# Indices, raw, pictures, labels; then of unlabeled images indices, raw, and pictures unless the objective makes them.
+Inputs = tuple[Tensor, ...]
 
 
 @dataclass
@@ -137,18 +138,32 @@ class TrainingCycle:
         if others is None or len(others) == 0:
             return inputs
         raw = self.images.raw(others)
+        if self.objective.own_passes:
+            return (*inputs, others, raw)
         return (*inputs, others, raw, self._augment(raw, None, moment))
 
-    def _augment(self, raw: Tensor, augmentation: Augmentation | None, moment: Moment) -> Tensor:
+    def _augment(
+        self,
+        raw: Tensor,
+        augmentation: Augmentation | None,
+        moment: Moment,
+        generator: torch.Generator | None = None,
+    ) -> Tensor:
         chosen = augmentation or Augmentation.of(self.recipe)
-        full = self.images.augmented(raw, chosen, self.augmenting)
+        full = self.images.augmented(raw, chosen, generator or self.augmenting)
         early = moment.progress < self.recipe.low_resolution
         return shrink(full, self.recipe.low_resolution_scale) if early else full
 
     def _step(self, inputs: Inputs, moment: Moment) -> Step:
-        """Classifies the images of one step."""
-        labels = inputs[3]
-        labeled = self._part(inputs[:3], labels)
+        """Classifies the images of one step.
+
+        Labeled and unlabeled ones are one batch: apart, BatchNorm would take out of each what tells them apart.
+        """
+        labels, count = inputs[3], len(inputs[0])
+        together = len(inputs) == 7
+        pictures = torch.cat([inputs[2], inputs[6]]) if together else inputs[2]
+        outputs = self.runtime.outputs(self.classifier, pictures)
+        labeled = _part(inputs[:3], outputs, slice(count), labels)
         losses = F.cross_entropy(
             labeled.logits, labels, reduction="none", label_smoothing=self.recipe.label_smoothing
         )
@@ -156,15 +171,18 @@ class TrainingCycle:
             progress=moment.progress,
             epoch=moment.epoch,
             labeled=labeled,
-            unlabeled=self._part(inputs[4:], None) if len(inputs) > 4 else None,
+            unlabeled=_part(inputs[4:], outputs, slice(count, None), None) if together else None,
+            unlabeled_raw=inputs[5] if len(inputs) > 4 else None,
             losses=losses,
             classifier=self.classifier,
             networks=self.networks,
-            _augment=lambda raw, augmentation: self._augment(raw, augmentation, moment),
+            _augment=lambda raw, augmentation, own: self._augment(raw, augmentation, moment, own),
             _forward=self.runtime.outputs,
         )
 
-    def _part(self, inputs: Inputs, labels: Tensor | None) -> Part:
-        indices, raw, pictures = inputs
-        outputs = self.runtime.outputs(self.classifier, pictures)
-        return Part(indices, raw, pictures, outputs.features, outputs.feature_maps, outputs.logits, labels)
+
+def _part(inputs: Inputs, outputs: nets.Outputs, rows: slice, labels: Tensor | None) -> Part:
+    """Returns some images of a step with their rows of what the network gave."""
+    indices, raw, pictures = inputs
+    maps = [stage[rows] for stage in outputs.feature_maps]
+    return Part(indices, raw, pictures, outputs.features[rows], maps, outputs.logits[rows], labels)

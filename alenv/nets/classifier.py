@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from alenv.errors import InvalidRecipe
 
@@ -131,6 +134,31 @@ class Classifier(nn.Module):
         Every mask is ones where dropout is 0.
         """
         return self.dropout.mask((count, self.feature_size), generator)
+
+
+@contextmanager
+def aside(classifier: Classifier, generator: torch.Generator) -> Iterator[None]:
+    """Lets passes in train mode leave the classifier as it was, and its dropout's generator too.
+
+    Inside, BatchNorm normalizes by the batch without noting it in the running statistics.
+
+    Args:
+        classifier: The network.
+        generator: Draws the dropout masks meanwhile.
+    """
+    noting = [
+        layer for layer in classifier.modules() if isinstance(layer, _BatchNorm) and layer.track_running_stats
+    ]
+    before = classifier.dropout.generator
+    classifier.dropout.generator = generator
+    for layer in noting:
+        layer.track_running_stats = False
+    try:
+        yield
+    finally:
+        classifier.dropout.generator = before
+        for layer in noting:
+            layer.track_running_stats = True
 
 
 def global_average(maps: Tensor) -> Tensor:

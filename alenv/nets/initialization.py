@@ -42,6 +42,8 @@ def initialize(module: nn.Module, generator: torch.Generator) -> None:
         module: The tree; its layers are visited in the order of ``module.modules()``.
         generator: On the device of the parameters.
 
+    A module with a method ``draw_weights(generator)`` is asked to draw its own afterwards.
+
     Raises:
         InvalidRecipe: A layer with weights whose default distribution is not known here.
     """
@@ -60,6 +62,26 @@ def initialize(module: nn.Module, generator: torch.Generator) -> None:
         elif [*layer.parameters(recurse=False), *layer.buffers(recurse=False)]:
             kind = type(layer).__name__
             raise InvalidRecipe(f"The layer {kind} has no known initialization; add it to `initialize`.")
+    for layer in module.modules():
+        if callable(draw := getattr(layer, "draw_weights", None)):
+            draw(generator)
+
+
+@torch.no_grad()
+def kaiming_normal(module: nn.Module, generator: torch.Generator) -> None:
+    """Draws normal weights of variance 2 / fan-in for linear and convolution layers, and sets their biases to zero.
+
+    Args:
+        module: The tree.
+        generator: On the device of the parameters.
+
+    Source: He et al. 2015, "Delving deep into rectifiers", equation 10.
+    """
+    for layer in module.modules():
+        if isinstance(layer, (nn.Linear, _ConvNd)):
+            layer.weight.normal_(0.0, (2 / layer.weight[0].numel()) ** 0.5, generator=generator)
+            if layer.bias is not None:
+                layer.bias.zero_()
 
 
 def _ones_and_zeros(weight: Tensor | None, bias: Tensor | None) -> None:

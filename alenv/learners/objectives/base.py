@@ -47,11 +47,14 @@ class Part:
 class Step:
     """What an objective sees of one optimizer step.
 
+    Labeled and unlabeled images have passed through the network as one batch.
+
     Attributes:
         progress: Share of the cycle's training that is done, in [0, 1).
         epoch: Zero-based epoch.
         labeled: The labeled images of the step.
-        unlabeled: The unlabeled ones, without labels; None when the batch has none.
+        unlabeled: The unlabeled ones, without labels; None when the batch has none, or where ``loss`` passes them.
+        unlabeled_raw: uint8 (m, H, W, C), the unlabeled images before augmentation; None when the batch has none.
         losses: (n,) cross-entropy of each labeled image, with the recipe's label smoothing.
         classifier: The classifier in training mode.
         networks: The objective's own networks.
@@ -61,23 +64,30 @@ class Step:
     epoch: int
     labeled: Part
     unlabeled: Part | None
+    unlabeled_raw: Tensor | None
     losses: Tensor
     classifier: nets.Classifier
     networks: nn.ModuleDict
-    _augment: Callable[[Tensor, Augmentation | None], Tensor]
+    _augment: Callable[[Tensor, Augmentation | None, torch.Generator | None], Tensor]
     _forward: Callable[[nets.Classifier, Tensor], nets.Outputs]
 
-    def augment(self, raw: Tensor, augmentation: Augmentation | None = None) -> Tensor:
+    def augment(
+        self,
+        raw: Tensor,
+        augmentation: Augmentation | None = None,
+        generator: torch.Generator | None = None,
+    ) -> Tensor:
         """Draws another augmentation of some images.
 
         Args:
-            raw: uint8 (n, H, W, C), a part's ``raw``.
+            raw: uint8 (n, H, W, C), a part's ``raw`` or ``unlabeled_raw``.
             augmentation: Which one, for instance a stronger one; None = the recipe's.
+            generator: CPU generator, for instance the objective's own; None = the one that the loop draws from.
 
         Returns:
             float32 (n, C, H, W), normalized, at the resolution of the step.
         """
-        return self._augment(raw, augmentation)
+        return self._augment(raw, augmentation, generator)
 
     def forward(self, images: Tensor, classifier: nets.Classifier | None = None) -> nets.Outputs:
         """Passes images through a network in the recipe's precision.
@@ -100,12 +110,15 @@ class Objective:
         provides: Names of the scores that ``scores`` returns for pool images (``"predicted_loss"``,
             ``"labeled_score"``).
         self_trained: Names of networks that the recipe's optimizer leaves alone.
+        own_passes: Whether ``loss`` itself augments unlabeled images and passes them through the network. The loop
+            then does neither: ``step.unlabeled`` is None, and the images are in ``step.unlabeled_raw``.
     """
 
     options: ClassVar[dict[str, Any]] = {}
     rules: ClassVar[dict[str, Rule]] = {}
     provides: ClassVar[tuple[str, ...]] = ()
     self_trained: ClassVar[tuple[str, ...]] = ()
+    own_passes: ClassVar[bool] = False
 
     def __init__(self, recipe: Recipe, **options: Any) -> None:
         self.recipe = recipe
@@ -116,7 +129,13 @@ class Objective:
         return {}
 
     def begin(self, classifier: nets.Classifier, networks: nn.ModuleDict, generator: torch.Generator) -> None:
-        """Prepares one cycle of training: optimizers and averages of the objective's own."""
+        """Prepares one cycle of training: optimizers and averages of the objective's own.
+
+        Args:
+            classifier: The network, on the device, as the cycle starts.
+            networks: The objective's own networks.
+            generator: CPU generator of the objective's own draws in this cycle.
+        """
 
     def batches(self, labeled: Tensor, unlabeled: Tensor, generator: torch.Generator) -> list[Batch]:
         """Returns the batches of one epoch, by default the labeled set in random order.

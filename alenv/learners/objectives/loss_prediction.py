@@ -30,6 +30,16 @@ class LossModule(nn.Module):
         return predicted
 
 
+def flipped_pairs(values: Tensor) -> tuple[Tensor, Tensor]:
+    """Pairs ``values`` (n,): the first with the last, the second with the last but one, ...; a middle one is left out.
+
+    Returns:
+        The first and the second of each pair, (n // 2,) each.
+    """
+    half = len(values) // 2
+    return values[:half], values.flip(0)[:half]
+
+
 def ranking_loss(predicted: Tensor, losses: Tensor, margin: float) -> Tensor:
     """Returns the mean hinge loss of wrongly ordered pairs (first with last, second with last but one, ...).
 
@@ -41,11 +51,11 @@ def ranking_loss(predicted: Tensor, losses: Tensor, margin: float) -> Tensor:
     Source: Yoo and Kweon 2019, section 3.3.
     Differs: of an odd batch the middle image is left out, where the public code stops; a single image costs 0.
     """
-    half = len(predicted) // 2
-    if half == 0:
+    first, second = flipped_pairs(predicted)
+    if len(first) == 0:
         return predicted.sum() * 0.0
-    first, second = predicted[:half], predicted.flip(0)[:half]
-    sign = torch.where(losses[:half] > losses.flip(0)[:half], 1.0, -1.0)
+    one, other = flipped_pairs(losses)
+    sign = torch.where(one > other, 1.0, -1.0)
     return F.relu(margin - sign * (first - second)).mean()
 
 
@@ -89,9 +99,13 @@ class LossPrediction(Objective):
         maps = step.labeled.feature_maps
         maps = maps if self.phase(step.epoch) == "joint" else [stage.detach() for stage in maps]
         predicted = step.networks["loss_module"](maps)
-        ranking = ranking_loss(predicted, step.losses.detach(), self.settings["joint_margin"])
+        ranking = self.ranking(predicted, step.losses.detach())
         weight: float = self.settings["joint_weight"]
         return step.losses.mean() + weight * ranking
+
+    def ranking(self, predicted: Tensor, losses: Tensor) -> Tensor:
+        """Returns the scalar loss of predictions (n,) that order images otherwise than their true losses (n,) do."""
+        return ranking_loss(predicted, losses, self.settings["joint_margin"])
 
     def scores(
         self, networks: nn.ModuleDict, features: Tensor, feature_maps: list[Tensor]
