@@ -66,9 +66,13 @@ CORE: list[tuple[str, tuple[str, ...]]] = [
     ("alenv/learners/augmentation trivial", (UNIT.format("trivial"), UNIT.format("training"))),
     ("alenv/learners/optimization", (UNIT.format("training"),)),
     ("alenv/learners/objectives/base loss_prediction registry", LEARNING),
+    (
+        "alenv/learners/objectives/average discriminator fixmatch loss_ranking mean_teacher wasserstein",
+        (UNIT.format("objectives"),),
+    ),
     ("agents/base compose registry spelling", AGENTS),
     ("agents/index", (*AGENTS, "tests/scenarios/test_catalog.py")),
-    ("agents/strategies/badge coreset kmeans ll4al uncertainty uniform", AGENTS[1:]),
+    ("agents/strategies/badge coreset jls kmeans ll4al uncertainty uniform waal", AGENTS[1:]),
 ]
 TESTS = {
     f"{folder}/{name}.py": tests

@@ -12,6 +12,7 @@ from sklearn.cluster import KMeans
 import agents
 from agents.strategies import uncertainty
 from agents.strategies.badge import gradient_distances, gradient_factors
+from agents.strategies.waal import decidedness
 from alenv import geometry
 from alenv.errors import InvalidQuery, MissingHead
 
@@ -77,6 +78,63 @@ def test_ll4al_says_at_reset_what_is_missing(planted):
     for name in ("ll4al", "coreset+ll4al", "ll4al+margin"):
         with pytest.raises(MissingHead, match=r'gym\.make\("ALPlanted-v0", joint="loss_prediction"\)'):
             agents.make(name).reset(planted(scores={}), seed=0)
+
+
+@pytest.mark.parametrize("target", [None, 0.0, 0.7])
+def test_jls_takes_the_scores_nearest_to_its_target(planted, query, target):
+    scores = torch.rand(200, generator=stream())
+    view = planted(query_size=20, scores={"labeled_score": scores})
+    agent = agents.make("jls") if target is None else agents.make("jls", target=target)
+    distance = np.abs(scores.numpy() - (0.1 if target is None else target))
+    expected = view.unlabeled[np.argsort(distance[view.unlabeled])[:20]]
+    assert query(agent, view).tolist() == expected.tolist()
+
+
+@pytest.mark.parametrize("weights", [(1.0, 10.0), (0.0, 1.0), (2.0, 0.0)])
+def test_waal_takes_the_lowest_of_its_score(planted, query, weights):
+    view = planted(query_size=20)
+    logs = scipy.special.log_softmax(view.logits().double().numpy(), axis=1)
+    decided = 0.5 * np.sqrt(np.square(logs).sum(1)) + 0.5 * np.abs(logs).sum(1)
+    critic = -view.labeled_score().numpy()  # higher for unlabeled images
+    score = weights[0] * decided - weights[1] * critic
+    expected = view.unlabeled[np.argsort(score[view.unlabeled])[:20]]
+    agent = agents.make("waal", uncertainty=weights[0], diversity=weights[1])
+    assert query(agent, view).tolist() == expected.tolist()
+    if weights == (1.0, 10.0):
+        assert query(agents.make("waal"), view).tolist() == expected.tolist()
+
+
+def test_waal_prefers_undecided_and_unlabeled_images_and_knows_saturated_ones(planted, query):
+    logits = torch.tensor([[900.0, 0.0], [1.0, 0.0], [0.0, 0.0], [0.0, 0.0]])
+    given = {"n": 4, "logits": logits, "features": torch.zeros(4, 1), "labeled": (), "query_size": 3}
+    view = planted(**given, scores={"labeled_score": torch.tensor([0.0, 0.0, 0.0, -1.0])})
+    assert query(agents.make("waal"), view).tolist() == [3, 2, 1]
+    assert decidedness(logits[:1]).isfinite().all()
+
+
+@pytest.mark.parametrize(("name", "objective"), [("jls", "discriminator"), ("waal", "wasserstein")])
+def test_agents_of_one_objective_say_at_reset_which(planted, name, objective):
+    with pytest.raises(
+        MissingHead,
+        match=rf'no (Wasserstein critic|discriminator); .*gym\.make\("ALPlanted-v0", joint="{objective}"\)',
+    ):
+        agents.make(name).reset(planted(scores={}), seed=0)
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("jls", {"target": 1.5}),
+        ("jls", {"target": "low"}),
+        ("jls", {"target": True}),
+        ("waal", {"diversity": -1}),
+        ("waal", {"uncertainty": float("inf")}),
+        ("waal", {"uncertainty": None}),
+    ],
+)
+def test_impossible_options_are_refused(name, options):
+    with pytest.raises(InvalidQuery, match=next(iter(options))):
+        agents.make(name, **options)
 
 
 def test_a_composition_needs_what_its_parts_need():

@@ -126,6 +126,17 @@ def test_paired_batches(labeled: int, unlabeled: int, size: int, other: int, dat
         assert sorted(shown[1].tolist()) == rest.tolist()
 
 
+def test_unlabeled_images_may_be_drawn_from_a_stream_of_their_own() -> None:
+    labeled, unlabeled, plain, order = torch.arange(20), torch.arange(20, 60), stream(1), stream(1)
+    seen = []
+    for _ in range(2):
+        pairs = fitting.paired_batches(labeled, unlabeled, 8, order, unlabeled_generator=stream(2))
+        expected = fitting.minibatches(labeled, 8, plain)
+        assert [some.tolist() for some, _ in pairs] == [some.tolist() for some in expected]
+        seen.append([others.tolist() for _, others in pairs])
+    assert seen[0] == seen[1]
+
+
 def test_an_unknown_length_is_refused() -> None:
     with pytest.raises(errors.InvalidRecipe, match="'labeled', 'unlabeled', 'longest'"):
         fitting.paired_batches(torch.arange(3), torch.arange(3), 2, stream(), length="both")

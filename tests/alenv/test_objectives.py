@@ -480,6 +480,33 @@ def test_an_objective_may_pass_unlabeled_images_itself() -> None:
     assert steps[0].unlabeled_raw is not None
 
 
+def test_labeled_and_unlabeled_images_are_one_batch() -> None:
+    """Apart, BatchNorm would take out what tells them apart."""
+    compared: list[Tensor] = []
+
+    @register("together")
+    class Together(Objective):
+        def batches(self, labeled: Tensor, unlabeled: Tensor, generator: torch.Generator) -> list[Batch]:
+            return [(some, unlabeled[:5]) for some, _ in super().batches(labeled, unlabeled, generator)]
+
+        def loss(self, step: Step) -> Tensor:
+            assert step.unlabeled is not None
+            with nets.aside(step.classifier, stream()), torch.no_grad():
+                whole = step.forward(torch.cat([step.labeled.images, step.unlabeled.images]))
+            for name in ("logits", "features"):
+                halves = [getattr(part, name).detach() for part in (step.labeled, step.unlabeled)]
+                compared.append((torch.cat(halves) - getattr(whole, name)).abs().max())
+            for maps, one, other in zip(
+                whole.feature_maps, step.labeled.feature_maps, step.unlabeled.feature_maps, strict=True
+            ):
+                compared.append((torch.cat([one, other]).detach() - maps).abs().max())
+            return super().loss(step)
+
+    learner("together").fit(images(), np.arange(9), labels(9), 0)
+    assert len(compared) == 4 * 5
+    assert max(compared) == 0
+
+
 def test_a_pass_aside_leaves_no_trace() -> None:
     classifier = nets.build(
         "resnet18", num_classes=4, channels=1, image_size=8, width=4, dropout=0.5, generator=stream()
