@@ -76,7 +76,11 @@ def _as_digits(recipe: str) -> dict[str, Any]:
 EXCEPTIONS: dict[tuple[str, str], dict[str, Any]] = {
     **{("digits", name): {**_RIDGE_SMALL, "candidates": None} for name in _LINEAR},
     **{("image_folder", name): _RIDGE_OF_FOLDER for name in _LINEAR},
-    **{("digits", name): _as_digits(name) for name in ("jls", "waal", "fixmatch")},
+    **{("digits", name): _as_digits(name) for name in ("jls", "fixmatch")},
+    ("digits", "waal"): {
+        **_as_digits("waal"),
+        "joint_length": "labeled",
+    },  # seconds, where the published takes minutes
     ("digits", "rotation"): {"pretraining_epochs": 10},
 }
 
@@ -198,6 +202,8 @@ def _fitting(preset: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
         replaced.add("nesterov")
     if "query_size" in given:
         replaced.add("candidates")
+    if given.get("joint", preset.get("joint")) != preset.get("joint"):
+        replaced |= {name for name in preset if name.startswith("joint_")}
     if isinstance(given.get("backbone"), str):
         from alenv import nets  # noqa: PLC0415  (torch loads only where a backbone is given)
 

@@ -106,12 +106,12 @@ def test_the_penalty_with_the_lowest_cross_validation_error_is_chosen(count: int
 
 
 def test_the_chosen_penalty_depends_on_the_labels() -> None:
-    clear = np.random.default_rng(1).integers(0, 3, 400)
-    embedding = np.eye(20, dtype=np.float32)[clear] + 0.3 * unit_rows(400, 20)
-    noise = np.random.default_rng(2).integers(0, 3, 400)
+    clear = np.random.default_rng(1).integers(0, 3, 30)
+    embedding = np.eye(20, dtype=np.float32)[clear] + 0.1 * unit_rows(30, 20)
+    noise = np.random.default_rng(2).integers(0, 3, 30)
     chosen = []
     for labels in (clear, noise):
-        rows = torch.from_numpy(np.hstack([embedding, np.ones((400, 1), np.float32)]))
+        rows = torch.from_numpy(np.hstack([embedding, np.ones((30, 1), np.float32)]))
         targets = torch.from_numpy(np.eye(3, dtype=np.float32)[labels] - 1 / 3)
         chosen.append(best_penalty(rows.T @ rows, rows.T @ targets, PENALTIES))
     assert chosen == [PENALTIES[0], PENALTIES[-1]]
