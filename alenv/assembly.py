@@ -10,12 +10,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from alenv import nets
+from alenv import nets, pretraining
 from alenv.data import Dataset
 from alenv.embedding import embed
 from alenv.errors import InvalidRecipe
 from alenv.learners import registry
-from alenv.learners.images import ImageSet, resident
+from alenv.learners.images import ImageSet, Origin, resident
 from alenv.learners.protocol import Learner
 from alenv.oracle import Oracle
 from alenv.pool import Task
@@ -75,6 +75,8 @@ def assemble(loaded: Dataset, task: Task, rows: Indices, validation_rows: Indice
     """
     recipe, runtime = facts.recipe, facts.runtime
     nets.check(recipe.backbone)  # a linear head has none, but a misspelled setting is refused all the same
+    if recipe.pretraining:
+        pretraining.check(recipe.pretraining)
     embedding = embed(loaded, recipe.embedding, recipe.embedding_size) if recipe.embedding else None
     with runtime.active():  # not what comes before: an embedding takes all the threads there are
         of_train, of_test = _split(embedding, len(loaded.train_labels), recipe)
@@ -83,7 +85,8 @@ def assemble(loaded: Dataset, task: Task, rows: Indices, validation_rows: Indice
             stored = loaded.train_images if split == "train" else loaded.test_images
             frozen = of_train if split == "train" else of_test
             tensor = resident(stored, f"{loaded.checksum} {split}", runtime.device)
-            return ImageSet(tensor, chosen, loaded.mean, loaded.std, frozen)
+            origin = Origin(loaded.name, loaded.checksum) if split == "train" else None
+            return ImageSet(tensor, chosen, loaded.mean, loaded.std, frozen, origin)
 
         pool, test = images("train", rows), images("test", task.test_rows)
         learner = registry.find(recipe.head).build(recipe, pool, task.num_classes, runtime)

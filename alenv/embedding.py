@@ -88,24 +88,12 @@ def embed(dataset: Dataset, name: str, size: int = 256) -> np.ndarray:
 
 
 def _cached(count: int, compute: Callable[[], np.ndarray], facts: dict[str, Any], folder: Path) -> np.ndarray:
-    made: list[np.ndarray] = []
-
-    def fill(place: Path) -> None:
-        made.append(compute())
-        np.save(place / "rows.npy", made[0])
-        recorded = {**facts, "sha256": array_digest(made[0])}
+    def write(rows: np.ndarray, place: Path) -> None:
+        np.save(place / "rows.npy", rows)
+        recorded = {**facts, "sha256": array_digest(rows)}
         (place / cache.META).write_text(json.dumps(recorded), encoding="ascii")
 
-    stored = _stored(folder, count)
-    if stored is not None:
-        return stored
-    try:
-        cache.make_folder(folder, fill, keep=lambda: _stored(folder, count) is not None)
-    except errors.StorageError:
-        # Nothing is lost but time: digits, for one, must work where no file can be written.
-        return made[0] if made else compute()
-    stored = _stored(folder, count)
-    return made[0] if stored is None else stored
+    return cache.computed(folder, compute, write, lambda: _stored(folder, count))
 
 
 def _stored(folder: Path, count: int) -> np.ndarray | None:

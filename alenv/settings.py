@@ -77,7 +77,8 @@ def _or_word(word: str, spec: Any) -> Any:
     return _field(spec.default, (f"{word!r} or {words}", lambda value: value == word or test(value)))
 
 
-def _is_path(value: str | None) -> bool:
+def is_path(value: str | None) -> bool:
+    """Tells whether a setting is spelled as a file or as code, not as a name."""
     return value is not None and any(mark in value for mark in ("/", "\\", ".", ":"))
 
 
@@ -204,10 +205,12 @@ class Recipe:
     def __post_init__(self) -> None:
         _check_fields(self, InvalidRecipe)
         if self.start == "pretrained" and self.pretraining is None:
-            raise InvalidRecipe("start='pretrained' was given without weights; add pretraining=FILE.")
+            raise InvalidRecipe(
+                "start='pretrained' was given without weights; add pretraining='rotation' or FILE."
+            )
         if self.head == "ridge" and self.embedding is None:
             raise InvalidRecipe(
-                "head='ridge' needs frozen features; add embedding='patches', 'pixels' or FILE.npy."
+                "head='ridge' needs frozen features; add embedding='patches', 'pixels', 'simclr' or FILE.npy."
             )
         if self.head == "ridge" and self.joint is not None:
             raise InvalidRecipe(
@@ -226,7 +229,7 @@ class Recipe:
         hidden: dict[str, Any] = {
             name: "file"
             for name in ("head", "pretraining", "joint", "embedding")
-            if _is_path(getattr(self, name))
+            if is_path(getattr(self, name))
         }
         return dataclasses.replace(self, **hidden)
 
