@@ -142,10 +142,11 @@ class Recipe:
         joint: Objective trained beside the classification loss, one of ``alenv.objectives()`` or a user's own
             (``"FILE.py:NAME"``, ``"MODULE:NAME"``); None for none.
         joint_options: The objective's own options, given to ``gym.make`` flat as ``joint_...=``.
-        embedding: Frozen label-free representation: ``"pixels"``, ``"patches"``, a ``.npy`` file (a row per image, in
-            the order of ``alenv.data.load(name).train_images``, then of ``test_images``), or a user's own function
+        embedding: Frozen label-free representation: ``"pixels"``, ``"patches"``, ``"rotation"`` or ``"simclr"``
+            (features of this backbone, pretrained so), a ``.npy`` file (a row per image, in the order of
+            ``alenv.data.load(name).train_images``, then of ``test_images``), or a user's own function
             (``"FILE.py:NAME"``, ``"MODULE:NAME"``).
-        embedding_size: Dimensions kept by ``"pixels"`` and ``"patches"``.
+        embedding_size: Dimensions kept by ``"pixels"`` and ``"patches"``; the others keep all.
         ridge_penalty: L2 penalty of the ridge head, on unit-length embeddings; ``"auto"`` chooses one in every cycle
             by generalized cross-validation.
         logistic_penalty: L2 penalty of the logistic head, likewise.

@@ -101,7 +101,9 @@ class _Keeper:
             network, optimizer = self._network.state_dict(), self._optimizer.state_dict()
             torch.save({"done": self.done, "network": network, "optimizer": optimizer}, buffer)
             content = buffer.getvalue()
-            with suppress(StorageError):  # a full disk costs a stopped training its progress, and nothing else
+            with suppress(
+                StorageError
+            ):  # a full disk costs a stopped training its progress, and nothing else
                 files.write_bytes(self._file, hashlib.sha256(content).digest() + content)
             self._kept = time.monotonic()
         return False
