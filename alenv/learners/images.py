@@ -88,6 +88,12 @@ class ImageSet:
         return len(self.rows)
 
     @property
+    def known_origin(self) -> Origin:
+        """Which training images are stored; for the sets of an environment's training images alone."""
+        assert self.origin is not None, "asked for only where an environment has said so"
+        return self.origin
+
+    @property
     def device(self) -> torch.device:
         """Where the images lie."""
         return self._images.device

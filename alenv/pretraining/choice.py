@@ -54,12 +54,13 @@ def pretext(name: str, images: ImageSet, recipe: Recipe) -> Pretext:
         return Rotation(images, recipe)
     if name == "simclr":
         return SimClr(images, recipe)
-    if images.origin is not None and images.origin.name == name:
+    own = images.known_origin
+    other = data.load(name) if name != own.name else None
+    if other is None or other.checksum == own.checksum:
         raise errors.InvalidRecipe(
-            f"pretraining={name!r} was given for {name} itself, whose labels are hidden; use 'rotation', 'simclr' or "
-            "another dataset."
+            f"pretraining={name!r} was given for {own.name} itself, whose labels are hidden; use 'rotation', 'simclr' "
+            "or another dataset."
         )
-    other = data.load(name)
     if other.image_shape[2] != images.shape[0]:
         raise errors.InvalidRecipe(
             f"pretraining={name!r} was given, whose images have {other.image_shape[2]} channels, for images of "

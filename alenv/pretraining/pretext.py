@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 from abc import ABC, abstractmethod
+from collections.abc import Callable
+from functools import cached_property
 from typing import Any, ClassVar
 
 import torch
@@ -11,7 +13,7 @@ from torch import Tensor
 
 from alenv import nets
 from alenv.learners.augmentation import Augmentation
-from alenv.learners.images import ImageSet
+from alenv.learners.images import ImageSet, Origin
 from alenv.runtime import Runtime
 from alenv.settings import Recipe
 
@@ -24,8 +26,9 @@ class Pretext(ABC):
     Attributes:
         published: How it is trained as published.
         cropped: Whether it shows the recipe's random crops; its flips it shows in any case.
-        name: What it is called in file names.
-        images: What it trains on: every stored training image once.
+        name: What it is called.
+        origin: The dataset that it trains on.
+        shape: (C, H, W) of its images.
         recipe: The environment's; the backbone, its width, flips and crops are taken from it.
         training: How it is trained: as published but for ``pretraining_epochs``, ``..._batch_size`` and ``..._lr``.
         augmentation: The changes of the recipe that leave the answer of every such task as it is.
@@ -34,8 +37,25 @@ class Pretext(ABC):
     published: ClassVar[Recipe]
     cropped: ClassVar[bool] = True
 
-    def __init__(self, name: str, images: ImageSet, recipe: Recipe) -> None:
-        self.name, self.images, self.recipe = name, images, recipe
+    def __init__(
+        self,
+        name: str,
+        origin: Origin,
+        shape: tuple[int, int, int],
+        recipe: Recipe,
+        images: Callable[[], ImageSet],
+    ) -> None:
+        """Takes what all such tasks have in common.
+
+        Args:
+            name: What it is called.
+            origin: The dataset that it trains on.
+            shape: (C, H, W) of its images.
+            recipe: The environment's.
+            images: Gives the images, once and only if they are trained on.
+        """
+        self.name, self.origin, self.shape, self.recipe = name, origin, shape, recipe
+        self._make_images = images
         self.training = dataclasses.replace(
             self.published,
             epochs=recipe.pretraining_epochs or self.published.epochs,
@@ -44,6 +64,11 @@ class Pretext(ABC):
         )
         asked = Augmentation.of(recipe)
         self.augmentation = Augmentation(asked.flip, asked.crop_padding if self.cropped else 0, False, 0)
+
+    @cached_property
+    def images(self) -> ImageSet:
+        """Every training image of the dataset, once."""
+        return self._make_images()
 
     @abstractmethod
     def network(self, generator: torch.Generator) -> nets.Classifier:
@@ -64,13 +89,11 @@ class Pretext(ABC):
 
     def identity(self) -> dict[str, Any]:
         """Returns all that decides the weights but the machine: JSON values."""
-        origin = self.images.origin
-        assert origin is not None, "an environment's images say where they are from"
         return {
             "pretraining": self.name,
-            "dataset": origin.name,
-            "checksum": origin.checksum,
-            "image_shape": list(self.images.shape),
+            "dataset": self.origin.name,
+            "checksum": self.origin.checksum,
+            "image_shape": list(self.shape),
             "backbone": self.recipe.backbone,
             "width": self.recipe.width,
             "epochs": self.training.epochs,
@@ -83,7 +106,7 @@ class Pretext(ABC):
         }
 
     def _classifier(self, classes: int, generator: torch.Generator) -> nets.Classifier:
-        channels, height, width = self.images.shape
+        channels, height, width = self.shape
         return nets.build(
             self.recipe.backbone,
             num_classes=classes,

@@ -42,7 +42,7 @@ class Rotation(Pretext):
                 f"'rotation' was given for images of {height}x{width}, and only square images can be turned; use "
                 "'simclr'."
             )
-        super().__init__("rotation", images, recipe)
+        super().__init__("rotation", images.known_origin, images.shape, recipe, lambda: images)
 
     def network(self, generator: torch.Generator) -> nets.Classifier:
         """Builds a classifier of four turns."""

@@ -32,7 +32,7 @@ class SimClr(Pretext):
 
     def __init__(self, images: ImageSet, recipe: Recipe) -> None:
         """Takes every training image."""
-        super().__init__("simclr", images, recipe)
+        super().__init__("simclr", images.known_origin, images.shape, recipe, lambda: images)
 
     def network(self, generator: torch.Generator) -> nets.Classifier:
         """Builds a trunk whose head is the projection."""

@@ -13,11 +13,11 @@ import torch
 from torch import Tensor
 
 from alenv.data import cache
+from alenv.data.inventory import PRETRAINING
 from alenv.pretraining.pretext import Pretext
 from alenv.pretraining.training import train
 from alenv.runtime import Runtime
 
-FOLDER = "pretraining"
 FILE = "weights.pt"
 
 Weights = dict[str, Tensor]
@@ -44,8 +44,8 @@ def weights(pretext: Pretext, runtime: Callable[[], Runtime]) -> Weights:
         pretext: What to train on.
         runtime: Returns where to train; asked only if that is needed.
     """
-    name = f"{pretext.name}-{pretext.recipe.backbone}-{key(pretext)}"
-    folder = cache.root() / FOLDER / name
+    name = f"{pretext.origin.name}-{pretext.name}-{pretext.recipe.backbone}-{key(pretext)}"
+    folder = cache.root() / PRETRAINING / name
     if folder not in _LOADED:
         checkpoint = folder.with_name(f"{name}.checkpoint")
         used: list[Runtime] = []

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -36,18 +38,22 @@ class OtherLabels(Pretext):
             images: The environment's, for their size and device.
             recipe: The environment's.
         """
-        _, height, width = images.shape
-        stored = torch.from_numpy(resized(dataset.train_images, height, width)).to(images.device)
-        everything = np.arange(len(stored))
+        self._dataset, self._device = dataset, images.device
         origin = Origin(dataset.name, dataset.checksum)
-        own = ImageSet(stored, everything, dataset.mean, dataset.std, origin=origin)
-        super().__init__(dataset.name, own, recipe)
-        self._classes = dataset.num_classes
-        self._labels = torch.tensor(dataset.train_labels).to(images.device)
+        super().__init__("labels", origin, images.shape, recipe, self._resized)
+
+    def _resized(self) -> ImageSet:
+        dataset, (_, height, width) = self._dataset, self.shape
+        stored = torch.from_numpy(resized(dataset.train_images, height, width)).to(self._device)
+        return ImageSet(stored, np.arange(len(stored)), dataset.mean, dataset.std, origin=self.origin)
+
+    @cached_property
+    def _labels(self) -> Tensor:
+        return torch.tensor(self._dataset.train_labels).to(self._device)
 
     def network(self, generator: torch.Generator) -> nets.Classifier:
         """Builds a classifier of the other dataset's classes."""
-        return self._classifier(max(2, self._classes), generator)
+        return self._classifier(max(2, self._dataset.num_classes), generator)
 
     def loss(
         self, network: nets.Classifier, batch: Tensor, generator: torch.Generator, runtime: Runtime
