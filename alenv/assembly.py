@@ -10,12 +10,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from alenv import nets
+from alenv import nets, pretraining
 from alenv.data import Dataset
 from alenv.embedding import embed
 from alenv.errors import InvalidRecipe
 from alenv.learners import registry
-from alenv.learners.images import ImageSet, resident
+from alenv.learners.images import ImageSet, Origin, resident
 from alenv.learners.protocol import Learner
 from alenv.oracle import Oracle
 from alenv.pool import Task
@@ -59,7 +59,9 @@ class Parts:
     view: View
 
 
-def assemble(loaded: Dataset, task: Task, rows: Indices, validation_rows: Indices, facts: Facts) -> Parts:
+def assemble(
+    loaded: Dataset, task: Task, rows: Indices, validation_rows: Indices, facts: Facts, device: str = "auto"
+) -> Parts:
     """Builds the parts of an environment; images lie on the device once per process.
 
     Args:
@@ -68,14 +70,23 @@ def assemble(loaded: Dataset, task: Task, rows: Indices, validation_rows: Indice
         rows: int64 (N,), the pool's dataset rows.
         validation_rows: int64 (V,), the split's dataset rows.
         facts: Recipe, protocol, runtime.
+        device: What the user asked for: a trunk for frozen features is pretrained there, on all threads, also where
+            the linear head on them is fitted on a CPU by default.
 
     Raises:
         InvalidRecipe: A linear head has no embedding of the test images, or pretrained weights do not fit.
         UnknownName: There is no such backbone or head.
     """
     recipe, runtime = facts.recipe, facts.runtime
-    nets.check(recipe.backbone)  # a linear head has none, but a misspelled setting is refused all the same
-    embedding = embed(loaded, recipe.embedding, recipe.embedding_size) if recipe.embedding else None
+    # What a linear head does not use is refused all the same where it is misspelled, and all before anything long.
+    nets.check(recipe.backbone)
+    if recipe.pretraining:
+        pretraining.check(recipe.pretraining)
+    learner_class = registry.find(recipe.head)
+    learner_class.offers(recipe)
+    embedding = None
+    if recipe.embedding:
+        embedding = embed(loaded, recipe.embedding, recipe.embedding_size, recipe, device)
     with runtime.active():  # not what comes before: an embedding takes all the threads there are
         of_train, of_test = _split(embedding, len(loaded.train_labels), recipe)
 
@@ -83,10 +94,11 @@ def assemble(loaded: Dataset, task: Task, rows: Indices, validation_rows: Indice
             stored = loaded.train_images if split == "train" else loaded.test_images
             frozen = of_train if split == "train" else of_test
             tensor = resident(stored, f"{loaded.checksum} {split}", runtime.device)
-            return ImageSet(tensor, chosen, loaded.mean, loaded.std, frozen)
+            origin = Origin(loaded.name, loaded.checksum) if split == "train" else None
+            return ImageSet(tensor, chosen, loaded.mean, loaded.std, frozen, origin)
 
         pool, test = images("train", rows), images("test", task.test_rows)
-        learner = registry.find(recipe.head).build(recipe, pool, task.num_classes, runtime)
+        learner = learner_class.build(recipe, pool, task.num_classes, runtime)
         oracle = Oracle(task.labels[rows], task.num_classes, facts.protocol.label_noise)
         costs: dict[str, float] = {}
         held_out, validation = None, None

@@ -14,12 +14,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from alenv import errors, geometry, plugins
+from alenv import errors, geometry, plugins, pretraining
 from alenv.data import Dataset, cache
 from alenv.data.dataset import array_digest
 from alenv.progress import progress
+from alenv.runtime import resolve
+from alenv.settings import Recipe
 
-NAMES = ("pixels", "patches")
+NAMES = ("pixels", "patches", *pretraining.NAMES)
 
 # Part of the cache's key: raise it whenever a row would come out differently.
 _VERSION = 1
@@ -35,20 +37,26 @@ _LOADED: dict[Path, np.ndarray] = {}
 Features = Callable[[np.ndarray], Tensor]
 
 
-def embed(dataset: Dataset, name: str, size: int = 256) -> np.ndarray:
+def embed(
+    dataset: Dataset, name: str, size: int = 256, recipe: Recipe | None = None, device: str = "auto"
+) -> np.ndarray:
     """Returns the representation of every image of a dataset, train rows first.
 
     ``"pixels"`` are the normalized pixels; ``"patches"`` describe each quarter of the image, at two
     resolutions, by its similarity to centroids of small whitened patches. Both are reduced by a principal
     component analysis of train images where they have more than ``size`` dimensions. ``FILE.npy`` holds a
     float array by dataset row. ``FILE.py:FUNCTION`` or ``MODULE:FUNCTION`` is a function of your own from images,
-    uint8 (n, H, W, C), to float rows (n, D). Rows are computed by single-threaded work on chunks of fixed size, so they
-    do not depend on the number of threads.
+    uint8 (n, H, W, C), to float rows (n, D). ``"rotation"`` and ``"simclr"`` are the features of a trunk that is
+    pretrained so on all training images (see ``alenv.pretraining``). The rows of the first two are computed by
+    single-threaded work on chunks of fixed size, so they do not depend on the number of threads.
 
     Args:
         dataset: The dataset.
-        name: ``"pixels"``, ``"patches"``, the path of a ``.npy`` file, or a function of your own.
-        size: Dimensions D to keep, unless a file or a function is given; fewer where the representation has fewer.
+        name: ``"pixels"``, ``"patches"``, ``"rotation"``, ``"simclr"``, the path of a ``.npy`` file, or a function of
+            your own.
+        size: Dimensions D that ``"pixels"`` and ``"patches"`` keep; fewer where they have fewer. The others keep all.
+        recipe: Says which trunk is pretrained and how; None = the default recipe.
+        device: Where that is done: ``"auto"`` or a torch device.
 
     Returns:
         float32 (n_train + n_test, D), read-only, rows of length 1; a file may hold the train rows alone.
@@ -56,7 +64,8 @@ def embed(dataset: Dataset, name: str, size: int = 256) -> np.ndarray:
 
     Raises:
         UnknownName: ``name`` is none of these, or there is no such function.
-        InvalidRecipe: The file does not exist, or the array that it or the function gives does not fit.
+        InvalidRecipe: The file does not exist, or the array that it or the function gives does not fit, or the images
+            do not fit the pretraining.
 
     Source: Coates, Lee and Ng, An Analysis of Single-Layer Networks in Unsupervised Feature Learning (2011),
         sections 3 and 4 ("patches").
@@ -66,17 +75,7 @@ def embed(dataset: Dataset, name: str, size: int = 256) -> np.ndarray:
     """
     if name.endswith(".npy"):
         return _from_file(dataset, Path(name).expanduser())
-    own = plugins.load(name, "embedding") if plugins.is_own(name) else None
-    if own is None and name not in NAMES:
-        raise errors.unknown("embedding", name, (*NAMES, "FILE.npy", "FILE.py:FUNCTION"))
-    called = f"{name}-{size}" if own is None else name.rpartition(":")[2]
-    identity = [dataset.checksum, name, size, _VERSION]
-    if own is not None:
-        identity = [dataset.checksum, called, plugins.content(name)]
-
-    def compute() -> np.ndarray:
-        return _compute(dataset, name, size) if own is None else _from_function(dataset, name, own)
-
+    called, identity, compute = _way(dataset, name, size, recipe or Recipe(), device)
     key = hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:16]
     folder = cache.root() / "embeddings" / f"{dataset.name}-{called}-{key}"
     if folder not in _LOADED:
@@ -87,25 +86,41 @@ def embed(dataset: Dataset, name: str, size: int = 256) -> np.ndarray:
     return _LOADED[folder]
 
 
-def _cached(count: int, compute: Callable[[], np.ndarray], facts: dict[str, Any], folder: Path) -> np.ndarray:
-    made: list[np.ndarray] = []
+class _Way(NamedTuple):
+    """How rows come about: what they are called, what tells them from others (JSON values), and the computation."""
 
-    def fill(place: Path) -> None:
-        made.append(compute())
-        np.save(place / "rows.npy", made[0])
-        recorded = {**facts, "sha256": array_digest(made[0])}
+    called: str
+    identity: list[Any]
+    compute: Callable[[], np.ndarray]
+
+
+def _way(dataset: Dataset, name: str, size: int, recipe: Recipe, device: str) -> _Way:
+    if plugins.is_own(name):
+        own, called = plugins.load(name, "embedding"), name.rpartition(":")[2]
+        identity = [dataset.checksum, called, plugins.content(name)]
+        return _Way(called, identity, lambda: _from_function(dataset, name, own))
+    if name in pretraining.NAMES:
+        trunk = pretraining.features_key(dataset, name, recipe)
+
+        def features() -> np.ndarray:
+            where = resolve(device, recipe.precision, torch.get_num_threads())
+            return pretraining.features(dataset, name, recipe, where)
+
+        return _Way(f"{name}-{recipe.backbone}", [dataset.checksum, name, trunk, _VERSION], features)
+    if name not in NAMES:
+        raise errors.unknown("embedding", name, (*NAMES, "FILE.npy", "FILE.py:FUNCTION"))
+    return _Way(
+        f"{name}-{size}", [dataset.checksum, name, size, _VERSION], lambda: _compute(dataset, name, size)
+    )
+
+
+def _cached(count: int, compute: Callable[[], np.ndarray], facts: dict[str, Any], folder: Path) -> np.ndarray:
+    def write(rows: np.ndarray, place: Path) -> None:
+        np.save(place / "rows.npy", rows)
+        recorded = {**facts, "sha256": array_digest(rows)}
         (place / cache.META).write_text(json.dumps(recorded), encoding="ascii")
 
-    stored = _stored(folder, count)
-    if stored is not None:
-        return stored
-    try:
-        cache.make_folder(folder, fill, keep=lambda: _stored(folder, count) is not None)
-    except errors.StorageError:
-        # Nothing is lost but time: digits, for one, must work where no file can be written.
-        return made[0] if made else compute()
-    stored = _stored(folder, count)
-    return made[0] if stored is None else stored
+    return cache.computed(folder, compute, write, lambda: _stored(folder, count))
 
 
 def _stored(folder: Path, count: int) -> np.ndarray | None:

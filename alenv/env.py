@@ -128,7 +128,7 @@ class ActiveLearningEnv(gym.Env[Any, Any]):
         self.options = dataclasses.replace(options, candidates=candidates)
         spelling = f'"{self._id}"' if options.root is None else f'"{self._id}", root={str(options.root)!r}'
         facts = Facts(self.recipe, self.protocol, self.runtime, task.num_classes, candidates, spelling)
-        parts = assemble(loaded, task, self.rows, validation_rows, facts)
+        parts = assemble(loaded, task, self.rows, validation_rows, facts, options.device)
         self._learner, self._oracle, self._images = parts.learner, parts.oracle, parts.images
         self._test, self._held_out, self._view = parts.test, parts.held_out, parts.view
         self._initial_sets = InitialSets(

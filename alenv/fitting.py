@@ -59,6 +59,7 @@ def fit(
     batches: Callable[[int], Sequence[Batch]],
     *,
     epochs: int,
+    first: int = 0,
     optimizer: torch.optim.Optimizer,
     step: Callable[[Batch, Moment], object] | None = None,
     learning_rate: Callable[[Moment], float] | None = None,
@@ -74,6 +75,7 @@ def fit(
         loss: Maps a batch to the scalar loss of one step.
         batches: Maps the zero-based epoch to its batches.
         epochs: Passes over the batches.
+        first: The epoch to begin with, for a training that goes on.
         optimizer: Holds the parameters that each step changes.
         step: Takes the whole step in place of a plain one with ``loss``; may return its loss, for what is recorded.
         learning_rate: The rate of each step; None leaves the optimizer's.
@@ -86,13 +88,13 @@ def fit(
     trained = [networks] if isinstance(networks, nn.Module) else list(networks)
     with (
         runtime.active() if runtime is not None else nullcontext(),
-        progress(title, epochs, EPOCHS) as advance,
+        progress(title, epochs - first, EPOCHS) as advance,
     ):
         for network in trained:
             network.train()
         steps, losses = 0, list[Tensor]()
         advance.loss = lambda: _mean(losses)
-        for epoch in range(epochs):
+        for epoch in range(first, epochs):
             each = batches(epoch)
             losses.clear()
             for position, batch in enumerate(each):

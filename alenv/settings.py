@@ -151,10 +151,11 @@ class Recipe:
         joint: Objective trained beside the classification loss, one of ``alenv.objectives()`` or a user's own
             (``"FILE.py:NAME"``, ``"MODULE:NAME"``); None for none.
         joint_options: The objective's own options, given to ``gym.make`` flat as ``joint_...=``.
-        embedding: Frozen label-free representation: ``"pixels"``, ``"patches"``, a ``.npy`` file (a row per image, in
-            the order of ``alenv.data.load(name).train_images``, then of ``test_images``), or a user's own function
+        embedding: Frozen label-free representation: ``"pixels"``, ``"patches"``, ``"rotation"`` or ``"simclr"``
+            (features of this backbone, pretrained so), a ``.npy`` file (a row per image, in the order of
+            ``alenv.data.load(name).train_images``, then of ``test_images``), or a user's own function
             (``"FILE.py:NAME"``, ``"MODULE:NAME"``).
-        embedding_size: Dimensions kept by ``"pixels"`` and ``"patches"``.
+        embedding_size: Dimensions kept by ``"pixels"`` and ``"patches"``; the others keep all.
         ridge_penalty: L2 penalty of the ridge head, on unit-length embeddings; ``"auto"`` chooses one in every cycle
             by generalized cross-validation.
         logistic_penalty: L2 penalty of the logistic head, likewise.
@@ -214,10 +215,12 @@ class Recipe:
     def __post_init__(self) -> None:
         _check_fields(self, InvalidRecipe)
         if self.start == "pretrained" and self.pretraining is None:
-            raise InvalidRecipe("start='pretrained' was given without weights; add pretraining=FILE.")
+            raise InvalidRecipe(
+                "start='pretrained' was given without weights; add pretraining='rotation' or FILE."
+            )
         if self.head in LINEAR_HEADS and self.embedding is None:
             raise InvalidRecipe(
-                f"head={self.head!r} needs frozen features; add embedding='patches', 'pixels' or FILE.npy."
+                f"head={self.head!r} needs frozen features; add embedding='patches', 'pixels', 'simclr' or FILE.npy."
             )
         if self.head in LINEAR_HEADS and self.joint is not None:
             raise InvalidRecipe(

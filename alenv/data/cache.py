@@ -11,8 +11,12 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 from alenv import files
+from alenv.errors import StorageError
+
+Value = TypeVar("Value")
 
 META = "meta.json"
 ADVICE = "free some space or set ALENV_DATA to a folder that can be written"
@@ -55,6 +59,39 @@ def make_folder(folder: Path, fill: Callable[[Path], None], keep: Callable[[], b
             for leftover in files.partial_folders(folder):
                 shutil.rmtree(leftover)
             files.publish_folder(folder, fill, ADVICE, _replace)
+
+
+def computed(
+    folder: Path,
+    compute: Callable[[], Value],
+    write: Callable[[Value, Path], None],
+    read: Callable[[], Value | None],
+) -> Value:
+    """Returns what a folder holds, computed first where it holds nothing, and only once however many ask.
+
+    Where it cannot be written nothing is lost but time: digits, for one, must work without a disk.
+
+    Args:
+        folder: The folder.
+        compute: Computes the value.
+        write: Writes it, ``meta.json`` included, into the empty folder it is given.
+        read: Reads the finished folder; None where it is absent or damaged, and then it is replaced.
+    """
+    made: list[Value] = []
+
+    def fill(place: Path) -> None:
+        made.append(compute())
+        write(made[0], place)
+
+    stored = read()
+    if stored is not None:
+        return stored
+    try:
+        make_folder(folder, fill, keep=lambda: read() is not None)
+    except StorageError:
+        return made[0] if made else compute()
+    stored = read()
+    return made[0] if stored is None else stored
 
 
 def remove_folder(folder: Path) -> int:

@@ -11,7 +11,9 @@ from pathlib import Path
 from alenv import errors
 from alenv.data import cache, catalog, digits, image_folder, storage
 
-EMBEDDINGS = "embeddings"  # the folder of cached embeddings
+# The folders of what is computed from datasets, by the state of their entries.
+EMBEDDINGS, PRETRAINING = "embeddings", "pretraining"
+_DERIVED = {"embedding": EMBEDDINGS, "pretraining": PRETRAINING}
 
 
 @dataclass(frozen=True)
@@ -19,16 +21,16 @@ class Entry:
     """One line of the list of datasets.
 
     Attributes:
-        name: The dataset's name; of an embedding, that of its cache folder.
-        state: ``"built in"``, ``"cached"``, ``"not cached"``, ``"damaged"`` or ``"embedding"``.
+        name: The dataset's name; of an embedding or pretrained weights, that of their cache folder.
+        state: ``"built in"``, ``"cached"``, ``"not cached"``, ``"damaged"``, ``"embedding"`` or ``"pretraining"``.
         train_count: Train images; of the official set where nothing is cached.
         test_count: Test images.
         num_classes: The number of classes, 0 where it is not known.
         image_shape: Height, width and channels, zeros where not known.
-        source: Where the pixels come from, empty where nothing is cached; of an embedding, its dataset.
+        source: Where the pixels come from, empty where nothing is cached; of what is computed, its dataset.
         path: The cache folder, or None.
         size_bytes: What the folder takes on disk.
-        root: The user's folder, for image folders and their embeddings.
+        root: The user's folder, for image folders and what is computed from them.
         checksum: That of the dataset's pixels, empty where not known.
         found: What was found in a folder of images, in one line, else None.
     """
@@ -53,7 +55,7 @@ class Entry:
 
 
 def listing() -> tuple[Entry, ...]:
-    """Returns every dataset, every cached image folder and embedding; reads only the records."""
+    """Returns every dataset, every cached image folder, embedding and pretraining; reads only the records."""
     built_in = (*digits.COUNTS, digits.NUM_CLASSES, digits.IMAGE_SHAPE, digits.SOURCE)
     entries = [Entry(digits.NAME, "built in", *built_in)]
     for name, source in catalog.PUBLISHED.items():
@@ -64,7 +66,7 @@ def listing() -> tuple[Entry, ...]:
             entries.append(Entry(name, "not cached", *source.counts, source.num_classes, source.image_shape))
     found = [_entry(image_folder.NAME, folder) for folder in _folders(image_folder.NAME)]
     roots = {entry.checksum: entry.root for entry in found}
-    return (*entries, *(found or [Entry(image_folder.NAME, "not cached")]), *_embeddings(roots))
+    return (*entries, *(found or [Entry(image_folder.NAME, "not cached")]), *_derived(roots))
 
 
 def verify(name: str) -> tuple[Path, ...]:
@@ -95,11 +97,11 @@ def verify(name: str) -> tuple[Path, ...]:
 
 
 def remove(given: Sequence[str | Path] = (), *, all_folders: bool = False) -> tuple[Entry, ...]:
-    """Frees what the cache holds of some datasets, with the embeddings of their images; no other file is touched.
+    """Frees what the cache holds of some datasets, with what is computed from their images; no other file is touched.
 
     Args:
-        given: Names as :func:`listing` gives them (``cifar10``, or the handle of one image folder or
-            embedding), paths of cache folders, or folders of the user's images, whose copies in the cache go.
+        given: Names as :func:`listing` gives them (``cifar10``, or the handle of one image folder, embedding or
+            pretraining), paths of cache folders, or folders of the user's images, whose copies in the cache go.
         all_folders: Whether every cached image folder goes.
 
     Returns:
@@ -116,7 +118,7 @@ def remove(given: Sequence[str | Path] = (), *, all_folders: bool = False) -> tu
         chosen += [entry for entry in cached if entry.name == image_folder.NAME]
     staying = {entry.checksum for entry in cached if entry.state == "cached" and entry not in chosen}
     checksums = {entry.checksum for entry in chosen if entry.state == "cached"} - staying
-    chosen += [entry for entry in cached if entry.state == "embedding" and entry.checksum in checksums]
+    chosen += [entry for entry in cached if entry.state in _DERIVED and entry.checksum in checksums]
     going = {entry.path: entry for entry in chosen if entry.path is not None}
     for path in going:
         cache.remove_folder(path)
@@ -185,24 +187,25 @@ def _entry(name: str, folder: Path) -> Entry:
     )
 
 
-def _embeddings(roots: Mapping[str, str]) -> Iterator[Entry]:
-    """Yields the cached embeddings; one with a damaged record has no dataset.
+def _derived(roots: Mapping[str, str]) -> Iterator[Entry]:
+    """Yields the cached embeddings and pretrained weights; one with a damaged record has no dataset.
 
     Args:
         roots: {checksum: folder} of the cached image folders.
     """
-    for folder in _finished(cache.root() / EMBEDDINGS, "*"):
-        try:
-            facts = json.loads((folder / cache.META).read_text(encoding="ascii"))
-            source, checksum = f"embedding of {facts['dataset']}", str(facts["checksum"])
-        except (OSError, ValueError, LookupError, TypeError):
-            source, checksum = "embedding", ""
-        yield Entry(
-            folder.name,
-            "embedding",
-            source=source,
-            path=folder,
-            size_bytes=cache.size(folder),
-            root=roots.get(checksum, ""),
-            checksum=checksum,
-        )
+    for state, place in _DERIVED.items():
+        for folder in _finished(cache.root() / place, "*"):
+            try:
+                facts = json.loads((folder / cache.META).read_text(encoding="ascii"))
+                source, checksum = f"{state} of {facts['dataset']}", str(facts["checksum"])
+            except (OSError, ValueError, LookupError, TypeError):
+                source, checksum = state, ""
+            yield Entry(
+                folder.name,
+                state,
+                source=source,
+                path=folder,
+                size_bytes=cache.size(folder),
+                root=roots.get(checksum, ""),
+                checksum=checksum,
+            )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -37,6 +38,13 @@ def resident(images: np.ndarray, key: str, device: str) -> Tensor:
     return _resident[key, device]
 
 
+class Origin(NamedTuple):
+    """Where stored images are from: the name and the checksum of their dataset."""
+
+    name: str
+    checksum: str
+
+
 class ImageSet:
     """Images that are addressed by their position in ``rows``.
 
@@ -44,6 +52,7 @@ class ImageSet:
         rows: int64 (n,), positions in the stored images.
         shape: (C, H, W) of one image.
         embedding: float32 (n, D) by position, or None where the recipe names no embedding.
+        origin: Which training images are stored, or None where that is not known.
     """
 
     def __init__(
@@ -53,6 +62,7 @@ class ImageSet:
         mean: tuple[float, ...],
         std: tuple[float, ...],
         embedding: np.ndarray | None = None,
+        origin: Origin | None = None,
     ) -> None:
         """Binds the stored images to the rows that belong to this set.
 
@@ -62,9 +72,11 @@ class ImageSet:
             mean: Per channel, on [0, 1].
             std: Per channel, on [0, 1].
             embedding: float32 (m, D), the frozen representation of the stored images.
+            origin: Which training images these are.
         """
         device = images.device
-        self._images = images
+        self._images, self._statistics = images, (mean, std)
+        self.origin = origin
         self.rows = torch.tensor(rows, dtype=torch.int64, device=device)
         self.shape = (images.shape[3], images.shape[1], images.shape[2])
         self._scale = 1 / (255 * torch.tensor(std, device=device))
@@ -74,6 +86,12 @@ class ImageSet:
 
     def __len__(self) -> int:
         return len(self.rows)
+
+    @property
+    def known_origin(self) -> Origin:
+        """Which training images are stored; for the sets of an environment's training images alone."""
+        assert self.origin is not None, "asked for only where an environment has said so"
+        return self.origin
 
     @property
     def device(self) -> torch.device:
@@ -90,6 +108,11 @@ class ImageSet:
         assert self.embedding is not None, "asked for only where the recipe names an embedding"
         padded = F.pad(self.embedding, (0, 0, 0, -len(self) % BLOCK))
         return padded.reshape(-1, BLOCK, padded.shape[1]).transpose(1, 2).contiguous()
+
+    def whole(self) -> ImageSet:
+        """Returns the set of all stored images, each once: those outside the pool too."""
+        everything = np.arange(len(self._images))
+        return ImageSet(self._images, everything, *self._statistics, origin=self.origin)
 
     def raw(self, indices: Tensor) -> Tensor:
         """Returns uint8 (n, H, W, C) for int64 positions (n,)."""

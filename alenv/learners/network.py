@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from alenv import nets
+from alenv import nets, pretraining
 from alenv.errors import InvalidRecipe
 from alenv.learners import objectives
 from alenv.learners.cycle import TrainingCycle
@@ -53,7 +53,7 @@ class NetworkLearner:
             shape: (C, H, W) of the images.
             num_classes: C.
             runtime: Device, precision, threads.
-            pretrained: Weights of the trunk that replace the initial ones (see ``read_weights``).
+            pretrained: Weights of the trunk that replace the initial ones (see ``pretraining.initial``).
             member: Which member of an ensemble this is; its random streams are its own.
 
         Raises:
@@ -83,8 +83,11 @@ class NetworkLearner:
 
     @classmethod
     def build(cls, recipe: Recipe, images: ImageSet, num_classes: int, runtime: Runtime) -> NetworkLearner:
-        """Makes the learner for images of a pool, and reads the pretrained weights that the recipe names."""
-        pretrained = read_weights(recipe.pretraining) if recipe.pretraining else None
+        """Makes the learner for images of a pool, with the pretrained weights that the recipe names."""
+        cls(
+            recipe, images.shape, num_classes, runtime
+        )  # what cannot be trained is said before hours of pretraining
+        pretrained = pretraining.initial(recipe, images, runtime)
         return cls(recipe, images.shape, num_classes, runtime, pretrained)
 
     @classmethod
@@ -276,26 +279,6 @@ class NetworkLearner:
 
 def _copied(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name: tensor.detach().to("cpu", copy=True) for name, tensor in tensors.items()}
-
-
-def read_weights(path: str) -> dict[str, Tensor]:
-    """Reads a ``state_dict`` file for ``pretraining=``, without its head.
-
-    Args:
-        path: A file written by ``torch.save``; it is loaded weights-only and so runs no code.
-
-    Raises:
-        InvalidRecipe: The file is missing or unreadable, or holds something else.
-    """
-    try:
-        weights = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        raise InvalidRecipe(
-            f"pretraining={path!r} cannot be read ({type(error).__name__}); give a state_dict file."
-        ) from error
-    if not isinstance(weights, dict):
-        raise InvalidRecipe(f"pretraining={path!r} holds a {type(weights).__name__}; give a state_dict file.")
-    return {str(name): value for name, value in weights.items() if not str(name).startswith("head.")}
 
 
 def _check_weights(weights: dict[str, Tensor], classifier: nets.Classifier, path: str) -> None:

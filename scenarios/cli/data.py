@@ -32,7 +32,7 @@ def data() -> None:
 @data.command("list")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def list_(as_json: bool) -> None:
-    """List all datasets, and what is cached: image folders and embeddings too."""
+    """List all datasets, and what is cached: image folders, embeddings and pretrained weights too."""
     if as_json:
         click.echo(
             json.dumps([dataclasses.asdict(entry) for entry in datasets.listing()], indent=2, default=str)
@@ -119,7 +119,7 @@ def verify(name: str) -> None:
 @click.argument("names", metavar="[NAME|PATH]...", nargs=-1)
 @click.option("--all-folders", is_flag=True, help="Remove the cached copies of all image folders.")
 def remove(names: tuple[str, ...], all_folders: bool) -> None:
-    """Free what the cache holds of datasets, image folders and embeddings.
+    """Free what the cache holds of datasets, image folders, embeddings and pretrained weights.
 
     NAME is one of `alenv data list`; PATH is a folder of your images, whose cached copies go. Your own files
     are never touched, and what was removed is read or fetched again when it is next used.

@@ -20,10 +20,11 @@ from alenv import errors, nets, presets
 from alenv.learners import objectives
 from alenv.learners.augmentation import Augmentation
 from alenv.learners.images import ImageSet, shrink
-from alenv.learners.network import NetworkLearner, read_weights
+from alenv.learners.network import NetworkLearner
 from alenv.learners.objectives import Batch, Objective, Step, register
 from alenv.learners.objectives.loss_prediction import LossModule, ranking_loss
 from alenv.learners.optimization import learning_rate, make_optimizer
+from alenv.pretraining import read_weights
 from alenv.runtime import Runtime
 from alenv.settings import Recipe
 
