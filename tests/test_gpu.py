@@ -77,6 +77,7 @@ REGIMES: list[dict[str, Any]] = [
     {"joint": f"{OWN / 'teacher.py'}:Teacher"},
     {"head": f"{OWN / 'five.py'}:Five"},
     {"dropout": 0.3},
+    {"ensemble": 2, "joint": "loss_prediction"},
     {"start": "warm", "optimizer": "adam", "lr": 1e-3},
     {"optimizer": "rmsprop", "lr": 1e-3},
     {"embedding": "pixels", "initial_set": "kcenter"},

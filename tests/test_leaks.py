@@ -23,6 +23,7 @@ REGIMES = [
     *({"joint": name} for name in alenv.objectives()),
     *({"recipe": name} for name in presets.RECIPES if ("digits", name) not in presets.LEFT_OUT),
     {"start": "warm", "dropout": 0.3},
+    {"ensemble": 2},
     {"label_noise": 0.3, "outliers": 2},
     {"embedding": "pixels", "initial_set": "kmeans++"},
     {"validation": 100, "reward": "auc_gain"},

@@ -129,7 +129,7 @@ class RidgeLearner:
     def _missing(self, what: str) -> MissingHead:
         return MissingHead(f"A ridge head has no {what}; use an environment with head='network'.")
 
-    def members(self, images: ImageSet, indices: Tensor, count: int, cycle: int) -> Tensor:
+    def members(self, images: ImageSet, indices: Tensor, count: int | None, cycle: int) -> Tensor:
         """Raises ``MissingHead``: a ridge head has no members."""
         raise self._missing("members")
 
