@@ -163,6 +163,7 @@ def paired_batches(
     *,
     unlabeled_size: int | None = None,
     length: str = "labeled",
+    count: int | None = None,
 ) -> list[tuple[Tensor, Tensor]]:
     """Returns the batches of one epoch of labeled beside unlabeled images.
 
@@ -174,6 +175,7 @@ def paired_batches(
         unlabeled_size: Unlabeled images per batch; None = ``size``.
         length: Whose images the epoch shows once: ``"labeled"``, ``"unlabeled"`` or ``"longest"``. The others come
             in as many batches: a fresh random order, then the next when it is used up.
+        count: Batches, all of them whole, for an epoch that is counted in steps; None = as ``length`` says.
 
     Raises:
         InvalidRecipe: There is no such length.
@@ -184,9 +186,12 @@ def paired_batches(
         )
     other_size = size if unlabeled_size is None else unlabeled_size
     counts = {"labeled": -(-len(labeled) // size), "unlabeled": -(-len(unlabeled) // other_size)}
-    count = max(1, max(counts.values()) if length == "longest" else counts[length])
-    some = _stretch(labeled, count, size, generator, exact=count == counts["labeled"])
-    others = _stretch(unlabeled, count, other_size, generator, exact=count == counts["unlabeled"])
+    if count is not None:
+        counts = {}
+    else:
+        count = max(1, max(counts.values()) if length == "longest" else counts[length])
+    some = _stretch(labeled, count, size, generator, exact=count == counts.get("labeled"))
+    others = _stretch(unlabeled, count, other_size, generator, exact=count == counts.get("unlabeled"))
     return list(zip(some, others, strict=True))
 
 
@@ -194,7 +199,7 @@ def _stretch(indices: Tensor, count: int, size: int, generator: torch.Generator,
     """Returns ``count`` batches: each index once where ``exact``, else whole batches from orders in a row."""
     if exact:
         return minibatches(indices, size, generator)
-    if not len(indices):
+    if not len(indices) or not count:
         return [indices] * count
     orders = [
         torch.randperm(len(indices), generator=generator) for _ in range(-(-count * size // len(indices)))

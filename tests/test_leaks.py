@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from equality import assert_equal
+from spellings import EVERY
 
 import agents
 import alenv
@@ -77,7 +78,7 @@ def assert_no_leak(spelling: str, **settings: Any) -> None:
     assert_equal(played(spelling, True, first["labeled"], **settings), first)
 
 
-@pytest.mark.parametrize("spelling", [*agents.names(), *COMPOSED])
+@pytest.mark.parametrize("spelling", [*EVERY, *COMPOSED])
 def test_no_agent_sees_a_label_that_was_not_bought(spelling: str) -> None:
     assert_no_leak(spelling)
 
