@@ -166,6 +166,7 @@ def paired_batches(
     unlabeled_size: int | None = None,
     length: str = "labeled",
     unlabeled_generator: torch.Generator | None = None,
+    count: int | None = None,
 ) -> list[tuple[Tensor, Tensor]]:
     """Returns the batches of one epoch of labeled beside unlabeled images.
 
@@ -179,6 +180,7 @@ def paired_batches(
             in as many batches: a fresh random order, then the next when it is used up.
         unlabeled_generator: A CPU generator of the unlabeled order, so that the labeled one is that of training
             without unlabeled images; None = ``generator``.
+        count: Batches, all of them whole, for an epoch that is counted in steps; None = as ``length`` says.
 
     Raises:
         InvalidRecipe: There is no such length.
@@ -189,10 +191,13 @@ def paired_batches(
         )
     other_size = size if unlabeled_size is None else unlabeled_size
     counts = {"labeled": -(-len(labeled) // size), "unlabeled": -(-len(unlabeled) // other_size)}
-    count = max(1, max(counts.values()) if length == "longest" else counts[length])
-    some = _stretch(labeled, count, size, generator, exact=count == counts["labeled"])
+    if count is not None:
+        counts = {}
+    else:
+        count = max(1, max(counts.values()) if length == "longest" else counts[length])
+    some = _stretch(labeled, count, size, generator, exact=count == counts.get("labeled"))
     drawing = unlabeled_generator or generator
-    others = _stretch(unlabeled, count, other_size, drawing, exact=count == counts["unlabeled"])
+    others = _stretch(unlabeled, count, other_size, drawing, exact=count == counts.get("unlabeled"))
     return list(zip(some, others, strict=True))
 
 
@@ -200,7 +205,7 @@ def _stretch(indices: Tensor, count: int, size: int, generator: torch.Generator,
     """Returns ``count`` batches: each index once where ``exact``, else whole batches from orders in a row."""
     if exact:
         return minibatches(indices, size, generator)
-    if not len(indices):
+    if not len(indices) or not count:
         return [indices] * count
     orders = [
         torch.randperm(len(indices), generator=generator) for _ in range(-(-count * size // len(indices)))

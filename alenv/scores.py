@@ -210,25 +210,32 @@ class ScoredImages:
         """Returns softmax probabilities, float32 (n, C)."""
         return self.logits(indices).softmax(1)
 
-    def member_probabilities(self, members: int, indices: IndicesLike | None = None) -> Tensor:
-        """Returns float32 (T, n, C): one dropout mask per member, the same for all images and all calls.
+    def member_probabilities(self, members: int | None = None, indices: IndicesLike | None = None) -> Tensor:
+        """Returns the class probabilities of several networks, float32 (T, n, C); the same in all calls of a cycle.
+
+        With ``ensemble`` they are those of its networks, each without dropout; otherwise each is the network under
+        one dropout mask, which all images share.
 
         Args:
-            members: T, at least 1.
+            members: T, at least 1; fewer than the networks of an ensemble are its first ones. None = all of an
+                ensemble, or 10 dropout masks.
             indices: Positions (n,).
 
         Raises:
             MissingHead: The recipe has no members.
-            InvalidQuery: ``members`` is not a whole number of at least 1.
+            InvalidQuery: ``members`` is not a whole number of at least 1, or an ensemble has fewer.
 
-        Source: Gal and Ghahramani 2016; only dropout is in training mode, BatchNorm stays in eval mode.
+        Source: Gal and Ghahramani 2016; only dropout is in training mode, BatchNorm stays in eval mode. Beluch et al.
+        2018 for ensembles.
         """
         self.require(["members"])
-        if isinstance(members, bool) or not isinstance(members, (int, np.integer)) or members < 1:
+        whole = isinstance(members, (int, np.integer)) and not isinstance(members, bool)
+        if members is not None and (not whole or members < 1):
             raise InvalidQuery(f"{members!r} members were asked for; ask for a whole number of at least 1.")
         wanted, start = self._tensor(indices), time.perf_counter()
         with self.runtime.active(), progress("inference", len(wanted)):
-            found = self._learner.members(self._images, wanted, int(members), self._cycle)
+            count = None if members is None else int(members)
+            found = self._learner.members(self._images, wanted, count, self._cycle)
         self._add_costs(time.perf_counter() - start, len(wanted))
         return found
 

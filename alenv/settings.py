@@ -232,6 +232,11 @@ class Recipe:
                 f"pretraining={self.pretraining!r} was given with head={self.head!r}, which has no network; use "
                 "embedding= for frozen features, or head='network'."
             )
+        if self.ensemble > 1 and self.head != "network":
+            raise InvalidRecipe(
+                f"ensemble={self.ensemble} was given with head={self.head!r}; an ensemble is made of networks that "
+                "differ in their random weights, so use head='network' or ensemble=1."
+            )
         if self.joint is None and self.joint_options:
             raise InvalidRecipe(
                 f"{self.joint_options[0][0]}= was given without an objective; add joint='loss_prediction'."

@@ -196,4 +196,8 @@ def random_pool(
     options["scores"] = {
         name: torch.cat([values, drawn(size - len(values))]) for name, values in options["scores"].items()
     }
+    if options["members"] is not None:
+        known = torch.as_tensor(options["members"], dtype=torch.float32)
+        rest = drawn(len(known), size - known.shape[1], known.shape[2]).softmax(2)
+        options["members"] = torch.cat([known, rest], dim=1)
     return planted(options.pop("features"), options.pop("logits"), **options)

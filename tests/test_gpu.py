@@ -16,6 +16,7 @@ import pytest
 import torch
 from equality import assert_equal
 from gymnasium.utils.env_checker import check_env
+from spellings import EVERY
 from stable_baselines3.common.env_checker import check_env as sb3_check_env
 
 import agents
@@ -77,6 +78,7 @@ REGIMES: list[dict[str, Any]] = [
     {"joint": f"{OWN / 'teacher.py'}:Teacher"},
     {"head": f"{OWN / 'five.py'}:Five"},
     {"dropout": 0.3},
+    {"ensemble": 2, "joint": "loss_prediction"},
     {"start": "warm", "optimizer": "adam", "lr": 1e-3},
     {"optimizer": "rmsprop", "lr": 1e-3},
     {"embedding": "pixels", "initial_set": "kcenter"},
@@ -95,7 +97,7 @@ def test_every_regime_repeats_to_the_byte(regime: dict[str, Any]) -> None:
     assert_equal(traces[0], traces[1])
 
 
-@pytest.mark.parametrize("spelling", [*agents.names(), "coreset+margin", f"{OWN / 'apart.py'}:Apart"])
+@pytest.mark.parametrize("spelling", [*EVERY, "coreset+margin", f"{OWN / 'apart.py'}:Apart"])
 def test_every_agent_for_a_cycle(spelling: str) -> None:
     agent, settings = agents.make(spelling), {}
     for need in needs.missing(agent.needs, needs.offers(Recipe())):

@@ -11,12 +11,13 @@ from typing import Any
 import pytest
 from episodes import REGIMES, Player, assert_no_leak, played, settings_of
 from equality import assert_equal
+from spellings import EVERY
 
 import agents
 
 ALL = [
     (spelling, regime)
-    for spelling, regime in itertools.product(agents.names(), REGIMES)
+    for spelling, regime in itertools.product(EVERY, REGIMES)
     if settings_of(agents.make(spelling), regime) is not None
 ]
 

@@ -110,7 +110,7 @@ class LinearHead(ABC):
     def _missing(self, what: str) -> MissingHead:
         return MissingHead(f"A {self.kind} head has no {what}; use an environment with head='network'.")
 
-    def members(self, images: ImageSet, indices: Tensor, count: int, cycle: int) -> Tensor:
+    def members(self, images: ImageSet, indices: Tensor, count: int | None, cycle: int) -> Tensor:
         """Raises ``MissingHead``: a linear head has no members."""
         raise self._missing("members")
 

@@ -16,15 +16,15 @@ from alenv.learners import objectives
 from alenv.learners.cycle import TrainingCycle
 from alenv.learners.images import ImageSet, in_batches
 from alenv.learners.objectives import Objective
-from alenv.learners.registry import register
 from alenv.nets.classifier import global_average
 from alenv.pool import OUTLIER
 from alenv.runtime import Runtime
 from alenv.seeding import Purpose, torch_stream
 from alenv.settings import Recipe
 
+MASKS = 10  # members that dropout gives where nobody says how many; what public code bases draw
 
-@register("network")
+
 class NetworkLearner:
     """Trains a classifier and scores images with it; knows labels only as they are handed to ``fit``.
 
@@ -111,6 +111,12 @@ class NetworkLearner:
     def _stream(self, purpose: Purpose, cycle: int = 0, device: str = "cpu") -> torch.Generator:
         return torch_stream(self._key, purpose, cycle, device, self._member)
 
+    def sibling(self, member: int) -> NetworkLearner:
+        """Returns another member of the same ensemble; ``begin`` draws its weights."""
+        return NetworkLearner(
+            self.recipe, self._shape, self._num_classes, self.runtime, self._pretrained, member
+        )
+
     def begin(self, key: int) -> None:
         """Draws the weights of a new episode: the classifier's and the objective's, each from its own stream."""
         self._key = key
@@ -186,29 +192,30 @@ class NetworkLearner:
             ``logits`` (n, C), ``features`` (n, D), one (n,) per name in ``provides``, and with ``maps``
             ``map0`` ... ``map3`` (n, c); float32, on the device.
         """
+        return in_batches(indices, lambda batch: self.score(images, batch, maps))
+
+    @torch.no_grad()
+    def score(self, images: ImageSet, batch: Tensor, maps: bool = False) -> dict[str, Tensor]:
+        """Scores one batch, as ``infer`` does those that it makes."""
         self.classifier.eval()
         self.networks.eval()
-
-        def score(batch: Tensor) -> dict[str, Tensor]:
-            outputs = self.runtime.outputs(self.classifier, images.normalize(images.raw(batch)))
-            result = {"logits": outputs.logits, "features": outputs.features.float()}
-            result |= self.objective.scores(self.networks, outputs.features, outputs.feature_maps)
-            if maps:
-                stages = outputs.feature_maps
-                result |= {f"map{i}": global_average(stage) for i, stage in enumerate(stages)}
-            return result
-
-        return in_batches(indices, score)
+        outputs = self.runtime.outputs(self.classifier, images.normalize(images.raw(batch)))
+        result = {"logits": outputs.logits, "features": outputs.features.float()}
+        result |= self.objective.scores(self.networks, outputs.features, outputs.feature_maps)
+        if maps:
+            stages = outputs.feature_maps
+            result |= {f"map{i}": global_average(stage) for i, stage in enumerate(stages)}
+        return result
 
     def predict(self, images: ImageSet) -> Tensor:
         """Returns the class of every image of a set, int64 (n,)."""
         everything = torch.arange(len(images), device=images.device)
         logits = self.infer(images, everything)["logits"]
-        self._warn_if_diverged(logits)
+        self.warn_if_diverged(logits)
         return logits.argmax(1)
 
-    def _warn_if_diverged(self, logits: Tensor) -> None:
-        """Warns once where the classifier says nothing: NaN, or the same of every image."""
+    def warn_if_diverged(self, logits: Tensor) -> None:
+        """Warns once where logits (n, C) of the classifier say nothing: NaN, or the same of every image."""
         same = len(logits) > 1 and bool((logits == logits[:1]).all())
         if self._warned or not (same or bool(logits.isnan().any())):
             return
@@ -220,15 +227,16 @@ class NetworkLearner:
         )
 
     @torch.no_grad()
-    def members(self, images: ImageSet, indices: Tensor, count: int, cycle: int) -> Tensor:
+    def members(self, images: ImageSet, indices: Tensor, count: int | None, cycle: int) -> Tensor:
         """Returns (count, n, C) probabilities under ``count`` dropout masks, each shared by all images.
 
         Args:
             images: A set of images.
             indices: int64 (n,) positions in it.
-            count: Members.
+            count: Members; None = ``MASKS``.
             cycle: The cycle that the masks are keyed by.
         """
+        count = MASKS if count is None else count
         masks = self.classifier.member_masks(count, self._stream(Purpose.MEMBERS, cycle))
         masks = masks.to(self.runtime.device)
         if len(indices) == 0:
@@ -270,9 +278,7 @@ class NetworkLearner:
 
     def fork(self, state: dict[str, Any]) -> NetworkLearner:
         """Returns a learner of its own with the given state."""
-        other = NetworkLearner(
-            self.recipe, self._shape, self._num_classes, self.runtime, self._pretrained, self._member
-        )
+        other = self.sibling(self._member)
         other.set_state(state)
         return other
 

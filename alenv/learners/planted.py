@@ -41,7 +41,7 @@ class PlantedLearner:
             features: float32 (m, D).
             logits: float32 (m, C).
             feature_maps: Pooled maps, float32 (m, c) each.
-            members: Probabilities, float32 (T, m, C); asked for more members than T, they repeat.
+            members: Probabilities, float32 (T, m, C); asked for more members than T, as of dropout, they repeat.
             scores: float32 (m,) by name.
             frozen_features: Whether views read the embedding in place of ``features``.
         """
@@ -83,11 +83,13 @@ class PlantedLearner:
         """Returns the class with the largest logit, int64 (n,)."""
         return self._outputs["logits"][images.rows].argmax(1)
 
-    def members(self, images: ImageSet, indices: Tensor, count: int, cycle: int) -> Tensor:
-        """Returns planted probabilities (count, n, C)."""
+    def members(self, images: ImageSet, indices: Tensor, count: int | None, cycle: int) -> Tensor:
+        """Returns planted probabilities (count, n, C), all of them for None."""
         assert self._members is not None, "the view offers members only where some are planted"
-        which = torch.arange(count) % len(self._members)
-        return self._members[which][:, images.rows[indices]]
+        rows = images.rows[indices]
+        self.asked.append(rows)
+        which = torch.arange(len(self._members) if count is None else count) % len(self._members)
+        return self._members[which[:, None], rows]
 
     def copy_classifier(self) -> nets.Classifier:
         """Returns a small network with weights of its own, which knows nothing of the planted outputs."""

@@ -45,8 +45,11 @@ class Learner(Protocol):
     def predict(self, images: ImageSet) -> Tensor:
         """Classifies a whole set, int64 (n,)."""
 
-    def members(self, images: ImageSet, indices: Tensor, count: int, cycle: int) -> Tensor:
-        """Returns the probabilities of several members, (count, n, C)."""
+    def members(self, images: ImageSet, indices: Tensor, count: int | None, cycle: int) -> Tensor:
+        """Returns the probabilities of several members, (count, n, C); None = as many as it has, or sees fit.
+
+        Raises ``InvalidQuery`` before anything is computed where there are fewer.
+        """
 
     def copy_classifier(self) -> Any:
         """Copies the network."""

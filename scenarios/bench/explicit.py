@@ -51,6 +51,27 @@ def ll4al(view: View) -> list[int]:
     return _highest(scores, view.candidates, view.query_size)
 
 
+def _members(view: View) -> np.ndarray:
+    return view.member_probabilities(indices=view.candidates).double().numpy()
+
+
+def _spread(p: np.ndarray) -> float:
+    return float(-sum(x * np.log(x) for x in p if x > 0))
+
+
+def ensemble_entropy(view: View) -> list[int]:
+    """Picks the candidates whose mean over the members is most spread."""
+    scores = np.array([_spread(p) for p in _members(view).mean(0)])
+    return _highest(scores, view.candidates, view.query_size)
+
+
+def bald(view: View) -> list[int]:
+    """Picks the candidates whose mean is spread while each member is sure."""
+    images = _members(view).transpose(1, 0, 2)
+    scores = np.array([_spread(each.mean(0)) - np.mean([_spread(p) for p in each]) for each in images])
+    return _highest(scores, view.candidates, view.query_size)
+
+
 def coreset(view: View) -> list[int]:
     """Picks the farthest unlabeled image again and again, over a matrix of all distances."""
     h = view.features().double().numpy()
@@ -140,4 +161,6 @@ PICKS: dict[str, Callable[[View], list[int]]] = {
     "least_confidence": least_confidence,
     "ll4al": ll4al,
     "coreset": coreset,
+    "ensemble_entropy": ensemble_entropy,
+    "bald": bald,
 }

@@ -20,7 +20,13 @@ from alenv.errors import AlenvError
 from scenarios.bench import explicit
 from scenarios.bench.synthetic import synthetic_view
 
+TRAINING = ("vaal",)  # they train networks: on a pool of the usual size for hours without a GPU
 SMALL = {"pool": 400, "features": 32, "query_size": 40}
+
+
+def usual() -> list[str]:
+    """Names the agents that are measured unless others are asked for: all that train nothing."""
+    return [name for name in agents.names() if name not in TRAINING]
 
 
 def measure(

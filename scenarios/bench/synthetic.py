@@ -7,6 +7,7 @@ import torch
 
 from alenv import View, testbed
 
+MEMBERS = 10  # as many as there are dropout masks by default
 _CHUNK = 4096  # rows planted at a time, so that building the pool leaves little behind
 
 
@@ -34,6 +35,7 @@ def synthetic_view(*, pool: int, features: int, classes: int, query_size: int, s
         planted[rows] = torch.relu(centers[targets[rows]] + 1.5 * noise)
         logits[rows] = planted[rows] @ head.T
     scores = {name: torch.rand(pool, generator=random) for name in ("predicted_loss", "labeled_score")}
+    members = torch.stack([logits + torch.randn(pool, classes, generator=random) for _ in range(MEMBERS)])
     labeled = min(query_size, pool // 2)
     shuffled = np.random.default_rng(seed).permutation(np.arange(labeled, pool))
     view = testbed.planted(
@@ -45,6 +47,7 @@ def synthetic_view(*, pool: int, features: int, classes: int, query_size: int, s
         query_size=query_size,
         cycle=1,
         scores=scores,
+        members=members.softmax(2),
         frozen_features=True,
     )
     view.logits()  # inferred now: a query is timed, not the classifier

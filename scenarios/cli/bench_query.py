@@ -8,7 +8,6 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-import agents
 from scenarios.bench import query as querying
 from scenarios.report.fitted import STYLE
 
@@ -18,7 +17,7 @@ from scenarios.report.fitted import STYLE
 @click.option("--features", type=click.IntRange(1), default=512, show_default=True, help="Features of each.")
 @click.option("--classes", type=click.IntRange(2), default=10, show_default=True, help="Classes.")
 @click.option("--query-size", type=click.IntRange(1), default=1000, show_default=True, help="Images to pick.")
-@click.option("--agents", "spelled", help="Agents, separated by commas.  [default: all]")
+@click.option("--agents", "spelled", help="Agents, separated by commas.  [default: all that train nothing]")
 @click.option("--threads", type=click.IntRange(1), help="CPU threads.  [default: all]")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def query(
@@ -32,7 +31,7 @@ def query(
     as_json: bool,
 ) -> None:
     """Measure seconds and memory of one query on a made-up pool, for each agent in a process of its own."""
-    chosen = [text for text in spelled.split(",") if text] if spelled else list(agents.names())
+    chosen = [text for text in spelled.split(",") if text] if spelled else querying.usual()
     with Console(stderr=True).status("Querying"):
         found = querying.measure(
             pool=pool,

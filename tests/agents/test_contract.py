@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from scipy import stats
+from spellings import EVERY as REGISTERED
 
 import agents
 import alenv
@@ -19,7 +20,7 @@ from agents import index, registry
 from alenv import needs, testbed
 
 EVERY = [
-    *agents.names(),
+    *REGISTERED,
     "coreset+margin",
     "badge+ll4al:factor=3",
     "margin:pool=all",
@@ -34,6 +35,11 @@ def agent_fixture(request):
 
 def constant(value, n=200):
     return {"predicted_loss": torch.full((n,), value), "labeled_score": torch.full((n,), value)}
+
+
+def undecided(value=0.25, n=200):
+    """Five members that say the same of all images."""
+    return torch.full((5, n, 4), value)
 
 
 def legal(found, view):
@@ -111,7 +117,7 @@ def test_whole_pool_agents_look_beyond_the_candidates(agent, planted, query):
 def test_ties(agent, planted, query, logit):
     logits = torch.zeros(200, 4)
     logits[:, 2] = logit
-    view = planted(logits=logits, scores=constant(0.0))
+    view = planted(logits=logits, scores=constant(0.0), members=logits.softmax(1).expand(5, -1, -1))
     legal(query(agent, view), view)
 
 
@@ -130,7 +136,8 @@ def test_duplicates_in_the_pool(agent, planted, query):
 def test_a_diverged_classifier(agent, planted, query):
     for broken in (torch.nan, torch.inf):
         features, logits = torch.full((200, 6), broken), torch.full((200, 4), broken)
-        view = planted(features=features, logits=logits, scores=constant(broken))
+        members = undecided(torch.nan)
+        view = planted(features=features, logits=logits, scores=constant(broken), members=members)
         legal(query(agent, view), view)
 
 
@@ -140,6 +147,7 @@ def test_same_seed_same_query_and_another_cycle_another(agent, planted, query):
     torch.manual_seed(2)
     assert np.array_equal(first, query(agent, planted(), seed=3))
     equal = {"features": torch.ones(200, 6), "logits": torch.ones(200, 4), "scores": constant(1.0)}
+    equal["members"] = undecided()
     view = planted(**equal)
     found = [query(agent, view, seed=3), query(agent, view, seed=4)]
     found.append(query(agent, planted(**equal, cycle=1), seed=3))
@@ -191,6 +199,7 @@ def test_identical_images_are_picked_evenly(agent, planted, query):
         features=torch.rand(6).expand(200, 6),
         logits=torch.rand(4).expand(200, 4),
         scores=constant(1.0),
+        members=(3 * torch.rand(5, 1, 4)).softmax(2).expand(-1, 200, -1),
         labeled=(),
     )
     found = np.array([query(agent, view, seed) for seed in range(120)])

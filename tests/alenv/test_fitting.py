@@ -147,3 +147,13 @@ def test_batches_are_seeded_and_fresh() -> None:
     first, second = (torch.cat(fitting.minibatches(torch.arange(50), 7, generator)) for _ in range(2))
     assert not torch.equal(first, second)
     assert torch.equal(first, torch.cat(fitting.minibatches(torch.arange(50), 7, stream(3))))
+
+
+@given(st.integers(1, 20), st.integers(0, 30), st.integers(1, 8), st.integers(0, 6))
+def test_a_number_of_whole_batches(labeled: int, unlabeled: int, size: int, count: int) -> None:
+    some, rest = torch.arange(labeled), torch.arange(100, 100 + unlabeled)
+    pairs = fitting.paired_batches(some, rest, size, stream(), count=count)
+    assert [(len(one), len(two)) for one, two in pairs] == [(size, size if unlabeled else 0)] * count
+    if count:
+        times = torch.bincount(torch.cat([one for one, _ in pairs]), minlength=labeled)
+        assert times.max() - times.min() <= 1

@@ -40,10 +40,9 @@ class Five:
             each.fit(images, labeled, labels, cycle)
 
     def members(self, images, indices, count, cycle):
-        found = [
-            self.learners[i % self.count].infer(images, indices)["logits"].softmax(1) for i in range(count)
-        ]
-        return torch.stack(found)
+        return torch.stack(
+            [each.infer(images, indices)["logits"].softmax(1) for each in self.learners[:count]]
+        )
 
     def infer(self, images, indices, maps=False):
         outputs = [each.infer(images, indices) for each in self.learners]

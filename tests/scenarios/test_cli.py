@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from command import FAKE, error, run
+from spellings import QUICK
 from stable_baselines3 import PPO
 
 import agents
@@ -19,7 +20,7 @@ from alenv import ENVIRONMENTS, nets
 from scenarios import cli
 from scenarios.bench import explicit
 from scenarios.bench.products import training_operations
-from scenarios.bench.query import SMALL, is_exact
+from scenarios.bench.query import SMALL, is_exact, usual
 from scenarios.bench.synthetic import synthetic_view
 
 
@@ -156,7 +157,8 @@ def test_data_list_and_verify() -> None:
 
 
 def test_bench_query_compares_with_the_explicit_versions() -> None:
-    found = {name: is_exact(name, 5) for name in agents.names()}
+    found = {name: is_exact(QUICK.get(name, name), 5) for name in agents.names()}
+    assert set(usual()) == set(agents.names()) - {"vaal"}
     assert set(found.values()) <= {True, None}
     assert all(found[name] for name in (*explicit.PICKS, "badge", "kmeans"))
     size = ("--pool", "300", "--features", "8", "--query-size", "10")
