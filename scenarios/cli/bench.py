@@ -12,6 +12,7 @@ COMMANDS = {
         "Images trained per second, beside ceiling and usual loop.",
     ),
     "query": ("scenarios.cli.bench_query", "Seconds and memory of a query, per agent."),
+    "regimes": ("scenarios.cli.bench_regimes", "Cost of a cycle under every training regime."),
     "env": ("scenarios.cli.bench_env", "Milliseconds per step of an environment."),
 }
 

@@ -62,8 +62,18 @@ HEAVY = {
 
 
 LIGHT = {"embedding": "pixels", "validation": 10, "initial_size": 6, "query_size": 3, "budget": 6}
-CHECKED: list[tuple[str, dict[str, Any]]] = [
-    *((name, LIGHT if recipe == "ridge" else HEAVY) for name, (_, recipe) in alenv.ENVIRONMENTS.items()),
+LINEAR = ("ridge", "logistic")
+EVERY_ID = {
+    name: LIGHT if recipe in LINEAR else {**HEAVY, "pretraining_epochs": 1, "pretraining_batch_size": 16}
+    for name, (_, recipe) in alenv.ENVIRONMENTS.items()
+}
+CHECKED: list[tuple[str, dict[str, Any]]] = [  # each dataset and each recipe; the slow tests take every id
+    *(
+        (name, kwargs)
+        for name, kwargs in EVERY_ID.items()
+        if alenv.ENVIRONMENTS[name][1] in ("paper", "ridge")
+    ),
+    *((name, kwargs) for name, kwargs in EVERY_ID.items() if alenv.ENVIRONMENTS[name][0] == "cifar10"),
     ("ALDigits-v0", {**QUICK, "observe": "stats"}),
     ("ALDigits-v0", {**QUICK, "joint": "loss_prediction"}),
     ("ALCifar10-v0", {**HEAVY, "backbone": "resnet18"}),
@@ -83,6 +93,14 @@ def test_both_checkers_pass(
         # SB3 advises a custom extractor for 2-D keys; every other warning is an error.
         warnings.filterwarnings("ignore", message=".*unconventional shape.*")
         sb3_check_env(env.unwrapped, skip_render_check=False)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "kwargs"), [pair for pair in EVERY_ID.items() if pair not in CHECKED])
+def test_both_checkers_pass_for_every_id(
+    name: str, kwargs: dict[str, Any], image_folder: Path, fixture_sets: None
+) -> None:
+    test_both_checkers_pass(name, kwargs, image_folder, fixture_sets)
 
 
 @pytest.mark.parametrize("vector", [gym.vector.SyncVectorEnv, gym.vector.AsyncVectorEnv])
@@ -517,6 +535,17 @@ BAD_SETTINGS: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"joint": "loss_prediction", "joint_weight": float("nan")}, errors.InvalidRecipe, "number"),
     ({"joint": "loss_prediction", "joint_cut": 2}, errors.InvalidRecipe, "at most 1"),
     ({"head": "ridge", "embedding": "pixels", "backbone": "resnet81"}, errors.UnknownName, "resnet18"),
+    ({"head": "logistic"}, errors.InvalidRecipe, "frozen features"),
+    (
+        {"head": "logistic", "embedding": "pixels", "joint": "fixmatch"},
+        errors.InvalidRecipe,
+        "frozen features",
+    ),
+    ({"head": "ridge", "embedding": "pixels", "ensemble": 2}, errors.InvalidRecipe, "ensemble"),
+    ({"head": "ridge", "embedding": "pixels", "ridge_penalty": "gcv"}, errors.InvalidRecipe, "'auto'"),
+    ({"head": "ridge", "embedding": "pixels", "pretraining": "rotation"}, errors.InvalidRecipe, "no network"),
+    ({"ensemble": 0}, errors.InvalidRecipe, "at least 1"),
+    ({"initial_set": "clusters"}, errors.UnknownName, "kmeans"),
     ({"image_size": 64}, errors.InvalidRecipe, "ALImageFolder"),
     ({"root": "/nowhere"}, errors.InvalidRecipe, "ALImageFolder"),
     ({"nesterov": True, "optimizer": "adam"}, errors.InvalidRecipe, "nesterov=True"),
@@ -545,6 +574,7 @@ def test_an_unknown_dataset_or_recipe() -> None:
             ActiveLearningEnv("digits", recipe=nonsense)  # type: ignore[arg-type]  # on purpose
     with pytest.raises(errors.UnknownName, match="fast"):
         ActiveLearningEnv("digits", recipe="fasst")
+    assert gym.make("ALDigits-v0", recipe="Ridge").unwrapped.recipe.head == "ridge"  # type: ignore[attr-defined]
     with pytest.raises(errors.UnknownName, match="rgb_array"):
         ActiveLearningEnv("digits", render_mode="human")
     env = make().unwrapped

@@ -16,7 +16,9 @@ from spellings import QUICK
 from stable_baselines3 import PPO
 
 import agents
-from alenv import ENVIRONMENTS, nets
+from alenv import environment_id, nets
+from alenv.presets import DATASETS
+from alenv.recipes import RECIPES
 from scenarios import cli
 from scenarios.bench import explicit
 from scenarios.bench.products import training_operations
@@ -138,7 +140,8 @@ def test_scenarios() -> None:
 def test_a_narrow_terminal_cuts_no_name(width: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", width)
     for command, names in (
-        (("envs",), ENVIRONMENTS),
+        (("envs",), [environment_id(dataset) for dataset in DATASETS]),
+        (("envs",), [recipe.title for recipe in RECIPES.values()]),
         (("agents",), agents.names()),
         (("scenarios",), ["default_setting"]),
         (("scenarios", "default_setting"), ["ALFashionMnist-v0", "entropy", "coreset", "module"]),
