@@ -70,7 +70,9 @@ def test_weights_are_drawn_as_published():
     plain = coder.mean.weight.clone(), coder.decoder[1].weight.clone()
     vaal.kaiming([*coder.encoder, coder.expand], stream(1))
     for layer in (coder.encoder[3], coder.encoder[6], coder.expand):
-        assert float(layer.weight.detach().std()) == pytest.approx((2 / layer.weight[0].numel()) ** 0.5, rel=0.05)
+        assert float(layer.weight.detach().std()) == pytest.approx(
+            (2 / layer.weight[0].numel()) ** 0.5, rel=0.05
+        )
     assert not coder.expand.bias.any()
     assert torch.equal(coder.mean.weight, plain[0])  # PyTorch's own
     assert torch.equal(coder.decoder[1].weight, plain[1])
