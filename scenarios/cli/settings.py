@@ -31,8 +31,9 @@ def settings(name: str | None, as_json: bool) -> None:
         click.echo(json.dumps([dataclasses.asdict(row) for row in rows], indent=2))
         return
     console = Console(highlight=False)
-    if name is not None and len(rows) == 1:
-        _explain(rows[0], console)
+    if all(row.name == name for row in rows):
+        for row in rows:
+            _explain(row, console)
         return
     table = Fitted([Column("setting"), Column("default"), Column("allowed"), Column("meaning")], ["allowed"])
     for row in rows:
@@ -41,7 +42,7 @@ def settings(name: str | None, as_json: bool) -> None:
 
 
 def _chosen(name: str | None) -> list[Explained]:
-    """Returns all settings, the one of a name, or those of a joint objective."""
+    """Returns all settings, those of a name (several objectives may have it), or those of a joint objective."""
     rows = {row.name: row for row in explained()}
     if name is None:
         return list(rows.values())
@@ -51,10 +52,11 @@ def _chosen(name: str | None) -> list[Explained]:
 
     if name in objectives.names() or ":" in name:
         return objectives.explained(name)
-    of_objectives = {row.name: row for each in objectives.names() for row in objectives.explained(each)}
-    if name in of_objectives:
-        return [of_objectives[name]]
-    raise unknown("setting", name, {*rows, *of_objectives, *objectives.names()})
+    of_objectives = [row for each in objectives.names() for row in objectives.explained(each)]
+    found = [row for row in of_objectives if row.name == name]
+    if not found:
+        raise unknown("setting", name, {*rows, *(row.name for row in of_objectives), *objectives.names()})
+    return found
 
 
 def _explain(row: Explained, console: Console) -> None:

@@ -94,7 +94,9 @@ def test_settings_are_those_of_the_code() -> None:
         "joint_width",
         "joint_cut",
     ]
-    assert "joint=loss_prediction" in run("settings", "joint_cut")[1]
+    shared = run("settings", "joint_cut")[1]
+    assert "joint=loss_prediction" in shared
+    assert "joint=loss_ranking" in shared
     assert "did you mean 'start'" in error("settings", "strt")
 
 
