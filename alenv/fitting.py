@@ -26,6 +26,9 @@ Batch = TypeVar("Batch")
 Network = TypeVar("Network", bound=nn.Module)
 
 
+kaiming_normal = nets.kaiming_normal  # for a network's own ``draw_weights(generator)``
+
+
 @dataclass(frozen=True)
 class Moment:
     """Where a training stands.
@@ -41,6 +44,8 @@ class Moment:
 
 def build(make: Callable[[], Network], generator: torch.Generator, runtime: Runtime) -> Network:
     """Builds a network on the environment's device, with weights from a generator.
+
+    Weights have PyTorch's default distributions; a module with a method ``draw_weights(generator)`` then draws its own.
 
     Args:
         make: Builds the modules, for instance a class or a lambda; it must not look at weights.

@@ -64,6 +64,11 @@ class VaalAutoencoder(nn.Module):
         self.expand = nn.Linear(latent, wide[3] * sides[0] * sides[1])
         self.decoder = nn.Sequential(nn.Unflatten(1, (wide[3], *sides)), *layers)
 
+    def draw_weights(self, generator: torch.Generator) -> None:
+        """Draws Kaiming normal weights for the encoder and the layer behind the code, as in the public code."""
+        for part in (self.encoder, self.expand):
+            fitting.kaiming_normal(part, generator)
+
 
 class VaalDiscriminator(nn.Module):
     """Tells codes (n, latent) of labeled images from those of unlabeled ones: logits (n,), high for labeled."""
@@ -72,6 +77,10 @@ class VaalDiscriminator(nn.Module):
         super().__init__()
         hidden = (nn.Linear(latent, HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, HIDDEN), nn.ReLU())
         self.layers = nn.Sequential(*hidden, nn.Linear(HIDDEN, 1))
+
+    def draw_weights(self, generator: torch.Generator) -> None:
+        """Draws Kaiming normal weights; the biases are zero."""
+        fitting.kaiming_normal(self, generator)
 
     def forward(self, codes: Tensor) -> Tensor:
         """Maps codes (n, latent) to logits (n,)."""
@@ -85,17 +94,6 @@ def _normalized(convolution: nn.Module, channels: int) -> list[nn.Module]:
 
 def _pair(kernel: list[int]) -> tuple[int, int]:
     return kernel[0], kernel[1]
-
-
-def kaiming(layers: list[nn.Module], generator: torch.Generator) -> None:
-    """Draws the weights of linear and convolutional layers from N(0, 2 / fan-in), and sets their biases to 0."""
-    for layer in layers:
-        if isinstance(layer, (nn.Linear, nn.Conv2d)):
-            drawn = torch.randn(layer.weight.shape, generator=generator)
-            with torch.no_grad():
-                layer.weight.copy_(drawn * (2 / layer.weight[0].numel()) ** 0.5)
-                if layer.bias is not None:
-                    layer.bias.zero_()
 
 
 def iterations(images: int, epochs: int, batch_size: int) -> int:
@@ -270,7 +268,6 @@ class Vaal(Strategy):
         shape = (colors, height, width)
         coder = fitting.build(lambda: VaalAutoencoder(shape, self.latent, self.width), generator, runtime)
         discriminator = fitting.build(lambda: VaalDiscriminator(self.latent), generator, runtime)
-        kaiming([*coder.encoder, coder.expand, *discriminator.layers], generator)
         flips = Augmentation(flip=recipe.augment and recipe.flip, crop_padding=0, trivial=False, cutout=0)
         training = AdversarialTraining(
             coder,
