@@ -42,6 +42,7 @@ def settle(arms: Sequence[Arm], say: Callable[[str], None] = lambda note: None) 
     for arm in resolved:
         _check_names(arm)  # before torch loads, so that a misspelling is said at once
     players = [agents.make(arm.agent, **arm.agent_kwargs) for arm in resolved]
+    _check_embeddings(resolved)
     made: dict[str, _Facts] = {}  # not the environments: their networks and images may be large
     sizes, said = [], set[str]()
     for position, (arm, player) in enumerate(zip(resolved, players, strict=True)):
@@ -80,6 +81,16 @@ def _check_names(arm: Arm) -> None:
         resolve(*alenv.ENVIRONMENTS[env_id], dict(arm.env_kwargs))
     else:
         check_environment(arm.env_id)
+
+
+def _check_embeddings(arms: Sequence[Arm]) -> None:
+    """Looks up the embeddings of all arms before the first of them is computed."""
+    from alenv import embedding  # noqa: PLC0415  (torch loads only after the names)
+
+    for arm in arms:
+        name = arm.env_kwargs.get("embedding")
+        if isinstance(name, str):
+            embedding.check(name)
 
 
 class _Facts(NamedTuple):
