@@ -44,7 +44,7 @@ def test_the_settings_of_the_environment_count(tmp_path: Path, image_folder: Pat
     assert np.load(file).shape == (75, 5)
     said = error(
         *("compare", "ALImageFolder-v0", "--agents", "random", "--out", str(tmp_path / "runs")),
-        *("--set", f"root={image_folder}", "image_size=12", f"embedding={file}"),
+        *("--set", f"root={image_folder}", "image_size=12", f"embedding={file}", *SMALL),
     )
     assert "was written for image_folder with checksum" in said
 
