@@ -20,10 +20,12 @@ from stable_baselines3.common.env_checker import check_env as sb3_check_env
 
 import agents
 import alenv
-from alenv import needs, nets
-from alenv.learners.images import ImageSet
+from alenv import needs, nets, pretraining
+from alenv.learners.images import ImageSet, Origin
 from alenv.learners.network import NetworkLearner
 from alenv.learners.trivial import trivial_augment
+from alenv.pretraining import training
+from alenv.pretraining.views import views
 from alenv.runtime import Runtime
 from alenv.settings import Recipe
 
@@ -168,6 +170,43 @@ def test_recorded_steps_end_with_the_plain_ones_weights(
         plain, recorded = (trained(monkeypatch, records, **recipe) for records in (False, True))
     for name, value in plain.items():
         assert torch.equal(value, recorded[name]), name
+
+
+@pytest.mark.parametrize("name", pretraining.NAMES)
+def test_a_stopped_pretraining_goes_on_to_the_same_weights(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(training, "INTERVAL", 0.0)
+    random = np.random.default_rng(0)
+    pixels = torch.from_numpy(random.integers(0, 256, (300, 16, 16, 3), dtype=np.uint8)).to(DEVICE)
+    images = ImageSet(pixels, np.arange(300), (0.5,) * 3, (0.25,) * 3, origin=Origin("noise", "noise"))
+    quick = {"width": 16, "pretraining_epochs": 4, "pretraining_batch_size": 64}
+    task = pretraining.pretext(name, images, Recipe(**quick))
+    where = Runtime(DEVICE, "bf16", 4)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of kernels that are not deterministic
+        whole = training.train(task, where, tmp_path / "whole")
+        loss, steps = task.loss, list[int]()
+
+        def stopping(*arguments: Any) -> torch.Tensor:
+            steps.append(len(steps))
+            if len(steps) == 12:
+                raise KeyboardInterrupt
+            return loss(*arguments)
+
+        monkeypatch.setattr(task, "loss", stopping)
+        with pytest.raises(KeyboardInterrupt):
+            training.train(task, where, tmp_path / "stopped")
+        assert_equal(training.train(task, where, tmp_path / "stopped"), whole)
+    assert len(steps) == 12 + 10
+
+
+def test_views_are_the_same_on_both_devices() -> None:
+    images = torch.randint(0, 256, (500, 16, 16, 3), dtype=torch.uint8)
+    one, other = (
+        views(images.to(device), True, torch.Generator().manual_seed(0)).cpu() for device in ("cpu", DEVICE)
+    )
+    torch.testing.assert_close(one, other, atol=0.1, rtol=0)
 
 
 def test_augmentation_is_the_same_on_both_devices() -> None:

@@ -26,6 +26,7 @@ REGIMES = [
     {"label_noise": 0.3, "outliers": 2},
     {"embedding": "pixels", "initial_set": "kmeans++"},
     {"validation": 100, "reward": "auc_gain"},
+    {"pretraining": "rotation", "pretraining_epochs": 1, "start": "pretrained"},
 ]
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import torch
 from torch import Tensor
 
@@ -18,7 +20,7 @@ def read_weights(path: str) -> dict[str, Tensor]:
         InvalidRecipe: The file is missing or unreadable, or holds something else.
     """
     try:
-        weights = torch.load(path, map_location="cpu", weights_only=True)
+        weights = torch.load(Path(path).expanduser(), map_location="cpu", weights_only=True)
     except Exception as error:
         raise InvalidRecipe(
             f"pretraining={path!r} cannot be read ({type(error).__name__}); give a state_dict file."

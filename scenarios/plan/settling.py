@@ -17,6 +17,7 @@ from alenv import Recipe, needs, plugins
 from alenv.errors import InvalidProtocol, MissingHead
 from alenv.presets import resolve
 from alenv.registration import known_id
+from alenv.settings import Settings
 from scenarios.plan import siblings
 from scenarios.plan.arm import CODE, Arm, check_environment, make_environment
 
@@ -39,9 +40,14 @@ def settle(arms: Sequence[Arm], say: Callable[[str], None] = lambda note: None) 
     """
     siblings.check()
     resolved = [arm.resolved() for arm in arms]
-    for arm in resolved:
-        _check_names(arm)  # before torch loads, so that a misspelling is said at once
+    known = [
+        _check_names(arm) for arm in resolved
+    ]  # before torch loads, so that a misspelling is said at once
     players = [agents.make(arm.agent, **arm.agent_kwargs) for arm in resolved]
+    for arm, player, settings in zip(resolved, players, known, strict=True):
+        if settings is not None:  # before environments are made, which may pretrain for hours
+            recipe, protocol = settings.recipe, settings.protocol
+            _check_needs(arm, player, needs.offers(recipe, protocol), recipe)
     _check_embeddings(resolved)
     made: dict[str, _Facts] = {}  # not the environments: their networks and images may be large
     sizes, said = [], set[str]()
@@ -53,7 +59,7 @@ def settle(arms: Sequence[Arm], say: Callable[[str], None] = lambda note: None) 
                 say(facts.found)
                 said.add(facts.found)
         facts = made[key]
-        _check_needs(arm, player, facts)
+        _check_needs(arm, player, facts.offers, facts.recipe)
         sizes.append((facts.pool, facts.validation))
         resolved[position] = replace(arm, content=_content(arm, facts))
     if not any("validation" in player.needs for player in players):
@@ -71,16 +77,20 @@ def settle(arms: Sequence[Arm], say: Callable[[str], None] = lambda note: None) 
     )
 
 
-def _check_names(arm: Arm) -> None:
-    """Looks up an arm's agent, environment and settings, as far as their names alone tell."""
+def _check_names(arm: Arm) -> Settings | None:
+    """Looks up an arm's agent, environment and settings, as far as their names alone tell.
+
+    Returns:
+        The settings of one of alenv's own environments; None for a user's, which must be made to know.
+    """
     for name in parse(arm.agent).names:
         if name != POLICY and not plugins.is_own(name):
             index.describe(name)
     env_id = known_id(arm.env_id)
     if env_id in alenv.ENVIRONMENTS:
-        resolve(*alenv.ENVIRONMENTS[env_id], dict(arm.env_kwargs))
-    else:
-        check_environment(arm.env_id)
+        return resolve(*alenv.ENVIRONMENTS[env_id], dict(arm.env_kwargs))
+    check_environment(arm.env_id)
+    return None
 
 
 def _check_embeddings(arms: Sequence[Arm]) -> None:
@@ -123,10 +133,10 @@ def _facts(arm: Arm) -> _Facts:
     )
 
 
-def _check_needs(arm: Arm, player: agents.Agent, facts: _Facts) -> None:
+def _check_needs(arm: Arm, player: agents.Agent, offered: frozenset[str], recipe: Recipe) -> None:
     """Raises ``MissingHead`` where an agent needs what its environment does not offer; a split it is given."""
-    for name in needs.missing(player.needs, facts.offers | {"validation"}):
-        settings = needs.settings_for(name, facts.recipe)
+    for name in needs.missing(player.needs, offered | {"validation"}):
+        settings = needs.settings_for(name, recipe)
         if settings is None or "head" in settings:
             advice = "nothing gives it there, so leave the agent out"
         else:

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from PIL import Image
 from alenv import data
 from alenv.data import cache, catalog, inventory, storage
 from alenv.embedding import embed
+from alenv.settings import Recipe
 
 
 @pytest.fixture(autouse=True)
@@ -89,6 +91,18 @@ def test_removing_a_folder_frees_its_copies_and_embeddings_alone(photos: Path, p
     assert not list(place.rglob("*.partial-*"))
     assert data.load("image_folder", root=photos).checksum == loaded.checksum
     np.testing.assert_array_equal(loaded.train_labels, data.load("image_folder", root=photos).train_labels)
+
+
+def test_pretrained_weights_are_listed_and_go_with_their_images(photos: Path) -> None:
+    settings: dict[str, Any] = {"backbone": "convnet", "width": 4, "pretraining_epochs": 1}
+    embed(data.load("image_folder", root=photos), "rotation", recipe=Recipe(**settings))
+    rows = json.loads(run("data", "list", "--json")[1])
+    (weights,) = [row for row in rows if row["state"] == "pretraining"]
+    assert weights["root"] == str(photos)
+    assert weights["size_bytes"] > 0
+    assert weights["source"] == "pretraining of image_folder"
+    assert run("data", "remove", str(photos))[1].count("Removed image_folder-") == 3
+    assert not [entry for entry in data.listing() if entry.path]
 
 
 def test_removing_by_name_and_all_folders(photos: Path) -> None:

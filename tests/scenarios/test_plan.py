@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 import agents
-from alenv.errors import AlenvError, InvalidProtocol, UnknownName
+from alenv.errors import AlenvError, InvalidProtocol, MissingHead, UnknownName
 from scenarios import Arm, Check, Grid, Picture, Scenario, against_one, build, product
+from scenarios.plan import settling
 from scenarios.plan.settling import settle
 
 ROOT = Path(__file__).parent.parent.parent
@@ -25,6 +26,16 @@ def test_an_arm_takes_the_settings_of_its_spelling() -> None:
     assert arm.agent == "ll4al:pool=all"
     assert arm.env_kwargs == {"epochs": 3, "joint": "loss_prediction"}
     assert arm.resolved() == arm
+
+
+def test_what_an_agent_lacks_is_said_before_an_environment_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[str] = []
+    monkeypatch.setattr(settling, "make_environment", lambda arm, threads: made.append(arm.label))
+    with pytest.raises(MissingHead, match="ll4al needs predicted_loss"):
+        settle(
+            [Arm(agent, "ALDigits-v0", agent, {"pretraining": "rotation"}) for agent in ("random", "ll4al")]
+        )
+    assert made == []
 
 
 @pytest.fixture
