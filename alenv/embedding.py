@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from alenv import errors, geometry, plugins, pretraining
+from alenv import embedding_file, errors, geometry, imagenet, plugins, pretraining
 from alenv.data import Dataset, cache
 from alenv.data.dataset import array_digest
 from alenv.progress import progress
@@ -31,6 +31,7 @@ _FIT_PATCHES = 40_000
 _CENTROIDS = 128
 _PATCH = 4
 _FUNCTION_IMAGES = 1024
+_NETWORK_IMAGES = 8  # per thread; a device takes sixteen times as many at once
 
 _LOADED: dict[Path, np.ndarray] = {}
 
@@ -47,16 +48,18 @@ def embed(
     component analysis of train images where they have more than ``size`` dimensions. ``FILE.npy`` holds a
     float array by dataset row. ``FILE.py:FUNCTION`` or ``MODULE:FUNCTION`` is a function of your own from images,
     uint8 (n, H, W, C), to float rows (n, D). ``"rotation"`` and ``"simclr"`` are the features of a trunk that is
-    pretrained so on all training images (see ``alenv.pretraining``). The rows of the first two are computed by
-    single-threaded work on chunks of fixed size, so they do not depend on the number of threads.
+    pretrained so on all training images (see ``alenv.pretraining``). ``"imagenet"``, ``"imagenet-NAME"`` and
+    ``"timm-NAME"`` are those of a network that was trained on ImageNet (see ``alenv.imagenet``). On a CPU the rows of
+    all but the functions and the trunks are computed by single-threaded work on chunks of fixed size, so they do not
+    depend on the number of threads.
 
     Args:
         dataset: The dataset.
-        name: ``"pixels"``, ``"patches"``, ``"rotation"``, ``"simclr"``, the path of a ``.npy`` file, or a function of
-            your own.
+        name: ``"pixels"``, ``"patches"``, ``"rotation"``, ``"simclr"``, ``"imagenet"``, ``"imagenet-NAME"``,
+            ``"timm-NAME"``, the path of a ``.npy`` file, or a function of your own.
         size: Dimensions D that ``"pixels"`` and ``"patches"`` keep; fewer where they have fewer. The others keep all.
         recipe: Says which trunk is pretrained and how; None = the default recipe.
-        device: Where that is done: ``"auto"`` or a torch device.
+        device: Where that is done, and where networks compute features: ``"auto"`` or a torch device.
 
     Returns:
         float32 (n_train + n_test, D), read-only, rows of length 1; a file may hold the train rows alone.
@@ -65,7 +68,7 @@ def embed(
     Raises:
         UnknownName: ``name`` is none of these, or there is no such function.
         InvalidRecipe: The file does not exist, or the array that it or the function gives does not fit, or the images
-            do not fit the pretraining.
+            do not fit the pretraining or the network, or its package or weights are not here.
 
     Source: Coates, Lee and Ng, An Analysis of Single-Layer Networks in Unsupervised Feature Learning (2011),
         sections 3 and 4 ("patches").
@@ -73,8 +76,9 @@ def embed(
     Differs: 4x4 patches at two resolutions, 128 centroids each, square roots of the sums, then principal
         components; at 256 dimensions this keeps more of the classes than one dictionary of 6x6 patches.
     """
+    check(name)
     if name.endswith(".npy"):
-        return _from_file(dataset, Path(name).expanduser())
+        return embedding_file.read(dataset, Path(name).expanduser())
     called, identity, compute = _way(dataset, name, size, recipe or Recipe(), device)
     key = hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:16]
     folder = cache.root() / "embeddings" / f"{dataset.name}-{called}-{key}"
@@ -84,6 +88,24 @@ def embed(
         rows.setflags(write=False)
         _LOADED[folder] = rows
     return _LOADED[folder]
+
+
+def check(name: str) -> None:
+    """Checks that there is an embedding of this name; nothing is computed or downloaded.
+
+    Raises:
+        UnknownName: It is neither a file nor one of those that are known, or there is no such function.
+        InvalidRecipe: The file cannot be read, or the package that is needed is not installed.
+    """
+    if name.endswith(".npy"):
+        embedding_file.opened(Path(name).expanduser())
+    elif plugins.is_own(name):
+        plugins.load(name, "embedding")
+    elif imagenet.is_name(name):
+        imagenet.find(name)
+    elif name not in NAMES:
+        known = (*NAMES, *imagenet.SPELLINGS, "FILE.npy", "FILE.py:FUNCTION")
+        raise errors.unknown("embedding", name, known)
 
 
 class _Way(NamedTuple):
@@ -107,8 +129,15 @@ def _way(dataset: Dataset, name: str, size: int, recipe: Recipe, device: str) ->
             return pretraining.features(dataset, name, recipe, where)
 
         return _Way(f"{name}-{recipe.backbone}", [dataset.checksum, name, trunk, _VERSION], features)
-    if name not in NAMES:
-        raise errors.unknown("embedding", name, (*NAMES, "FILE.npy", "FILE.py:FUNCTION"))
+    if imagenet.is_name(name):
+        network = imagenet.find(name)
+        if dataset.image_shape[2] not in (1, 3):
+            raise errors.InvalidRecipe(
+                f"embedding={name!r} was given for images of {dataset.image_shape[2]} channels; it takes grey and "
+                "color images alone."
+            )
+        of_network = [dataset.checksum, *network.identity, _VERSION]
+        return _Way(name, of_network, lambda: _from_network(dataset, network, device))
     return _Way(
         f"{name}-{size}", [dataset.checksum, name, size, _VERSION], lambda: _compute(dataset, name, size)
     )
@@ -135,27 +164,6 @@ def _stored(folder: Path, count: int) -> np.ndarray | None:
     return rows if whole and array_digest(rows) == digest else None
 
 
-def _from_file(dataset: Dataset, file: Path) -> np.ndarray:
-    try:
-        array = np.load(file, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as problem:
-        raise errors.InvalidRecipe(
-            f"The embedding {file} cannot be read as a .npy array; give a file written by numpy.save."
-        ) from problem
-    train, test = len(dataset.train_labels), len(dataset.test_labels)
-    if array.ndim != 2 or array.dtype.kind != "f" or len(array) not in (train, train + test):
-        raise errors.InvalidRecipe(
-            f"The embedding {file} is {array.dtype} of shape {array.shape}; {dataset.name} needs a 2-D float "
-            f"array of {train + test} rows (train, then test) or of {train} (train alone)."
-        )
-    rows = np.array(array, dtype=np.float32)
-    if not np.isfinite(rows).all():
-        raise errors.InvalidRecipe(f"The embedding {file} holds NaN or infinite values; give finite numbers.")
-    rows /= np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
-    rows.setflags(write=False)
-    return rows
-
-
 def _from_function(dataset: Dataset, name: str, function: Callable[[np.ndarray], Any]) -> np.ndarray:
     """Applies a user's function to all images, in blocks of ``_FUNCTION_IMAGES``."""
     parts = []
@@ -174,7 +182,7 @@ def _from_function(dataset: Dataset, name: str, function: Callable[[np.ndarray],
 
 
 def _compute(dataset: Dataset, name: str, size: int) -> np.ndarray:
-    train, test = dataset.train_images, dataset.test_images
+    train = dataset.train_images
     with (
         _workers() as pool,
         torch.no_grad(),
@@ -187,14 +195,34 @@ def _compute(dataset: Dataset, name: str, size: int) -> np.ndarray:
         x = torch.cat(list(pool.map(features, _chunks(sample, chunk))))
         projection = _fit_projection(x, size, standardize=name == "patches")
 
-        def rows_of(images: np.ndarray) -> np.ndarray:
-            rows = torch.nn.functional.normalize(projection.apply(features(images)), eps=1e-12)
-            advance(len(rows))
-            return rows.numpy()
+        return _all_rows(dataset, lambda images: projection.apply(features(images)), chunk, pool, advance)
 
-        return np.concatenate(
-            [rows for split in (train, test) for rows in pool.map(rows_of, _chunks(split, chunk))]
-        )
+
+def _from_network(dataset: Dataset, network: imagenet.Pretrained, device: str) -> np.ndarray:
+    """Returns the features of all images by a pretrained network, each chunk on one thread or all on one device."""
+    where = resolve(device, "fp32", torch.get_num_threads())
+    features = network.features(where.device)
+    most, chunk = (16, _NETWORK_IMAGES) if where.device == "cpu" else (1, 16 * _NETWORK_IMAGES)
+    with (
+        where.active(),
+        _workers(most) as pool,
+        progress(f"embedding {dataset.name}", _count(dataset)) as advance,
+    ):
+        return _all_rows(dataset, features, chunk, pool, advance)
+
+
+def _all_rows(
+    dataset: Dataset, features: Features, chunk: int, pool: ThreadPoolExecutor, advance: Callable[[int], None]
+) -> np.ndarray:
+    """Applies ``features`` to all images, train images first, in chunks that several threads share."""
+
+    def rows_of(images: np.ndarray) -> np.ndarray:
+        rows = torch.nn.functional.normalize(features(images), eps=1e-12)
+        advance(len(rows))
+        return rows.numpy()
+
+    splits = (dataset.train_images, dataset.test_images)
+    return np.concatenate([rows for split in splits for rows in pool.map(rows_of, _chunks(split, chunk))])
 
 
 def _count(dataset: Dataset) -> int:
@@ -206,12 +234,12 @@ def _chunks(images: np.ndarray, size: int) -> list[np.ndarray]:
 
 
 @contextmanager
-def _workers() -> Iterator[ThreadPoolExecutor]:
-    """Yields as many threads as torch may use now, and lets each operator use one."""
+def _workers(most: int = 16) -> Iterator[ThreadPoolExecutor]:
+    """Yields as many threads as torch may use now, at most so many, and lets each operator use one."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        with ThreadPoolExecutor(min(before, 16), initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        with ThreadPoolExecutor(min(before, most), initializer=torch.set_num_threads, initargs=(1,)) as pool:
             yield pool
     finally:
         torch.set_num_threads(before)

@@ -114,7 +114,7 @@ class ActiveLearningEnv(gym.Env[Any, Any]):
         self.runtime = runtime.resolve(
             options.device, self.recipe.precision, options.threads, options.default_device
         )
-        loaded = _load(dataset, options)
+        loaded = load_dataset(dataset, options)
         task = pool.task(loaded, resolved.protocol.outliers)
         self.class_names, self.dataset_checksum = task.class_names, loaded.checksum
         self.dataset_source, self.test_size = loaded.source, len(task.test_labels)
@@ -477,7 +477,8 @@ class ActiveLearningEnv(gym.Env[Any, Any]):
         self._view._costs.update(train_seconds=0.0, evaluate_seconds=0.0)
 
 
-def _load(dataset: str, options: Options) -> data.Dataset:
+def load_dataset(dataset: str, options: Options) -> data.Dataset:
+    """Returns the dataset of an environment's settings; see ``alenv.data.load``."""
     folder = {name: getattr(options, name) for name in FOLDER_OPTIONS}
     return data.load(dataset, **(folder if dataset == "image_folder" else {}))
 

@@ -152,9 +152,11 @@ class Recipe:
             (``"FILE.py:NAME"``, ``"MODULE:NAME"``); None for none.
         joint_options: The objective's own options, given to ``gym.make`` flat as ``joint_...=``.
         embedding: Frozen label-free representation: ``"pixels"``, ``"patches"``, ``"rotation"`` or ``"simclr"``
-            (features of this backbone, pretrained so), a ``.npy`` file (a row per image, in the order of
-            ``alenv.data.load(name).train_images``, then of ``test_images``), or a user's own function
-            (``"FILE.py:NAME"``, ``"MODULE:NAME"``).
+            (features of this backbone, pretrained so), ``"imagenet"``, ``"imagenet-NAME"`` or ``"timm-NAME"`` (those
+            of a network that others trained on ImageNet's labels: EfficientNet-Lite0 with ``alenv[imagenet]``, any of
+            torchvision's such as ``"imagenet-vgg16"``, or of timm's with ``alenv[timm]``), a ``.npy`` file (a row per
+            image, in the order of ``alenv.data.load(name).train_images``, then of ``test_images``; ``alenv embed``
+            writes one), or a user's own function (``"FILE.py:NAME"``, ``"MODULE:NAME"``).
         embedding_size: Dimensions kept by ``"pixels"`` and ``"patches"``; the others keep all.
         ridge_penalty: L2 penalty of the ridge head, on unit-length embeddings; ``"auto"`` chooses one in every cycle
             by generalized cross-validation.
@@ -370,7 +372,7 @@ class Options:
         device: ``"auto"`` or a torch device.
         threads: CPU threads; None takes every core that this process may use.
         root: Folder of an image folder.
-        image_size: Side that an image folder's images are brought to.
+        image_size: Side that an image folder's images are brought to; 128 serves ``"imagenet"`` features better.
         on_corrupt: ``"raise"`` or ``"skip"`` unreadable files of an image folder.
         test_share: Share of a folder without ``train/`` and ``test/`` that becomes the test set.
         split_seed: Seed of that split.

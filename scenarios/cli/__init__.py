@@ -18,6 +18,7 @@ COMMANDS = {
     "envs": ("scenarios.cli.envs", "List the environments, or explain one."),
     "settings": ("scenarios.cli.settings", "List every setting of an environment, or explain one."),
     "agents": ("scenarios.cli.agents", "List the agents, or explain one."),
+    "embed": ("scenarios.cli.embed", "Write an embedding of an environment's images to a file."),
     "data": ("scenarios.cli.data", "List, add, verify and remove datasets."),
     "scenarios": ("scenarios.cli.scenarios", "List the paper's experiments, or explain one."),
     "run": ("scenarios.cli.run", "Run one of the paper's experiments."),

@@ -48,6 +48,7 @@ def settle(arms: Sequence[Arm], say: Callable[[str], None] = lambda note: None) 
         if settings is not None:  # before environments are made, which may pretrain for hours
             recipe, protocol = settings.recipe, settings.protocol
             _check_needs(arm, player, needs.offers(recipe, protocol), recipe)
+    _check_embeddings(resolved)
     made: dict[str, _Facts] = {}  # not the environments: their networks and images may be large
     sizes, said = [], set[str]()
     for position, (arm, player) in enumerate(zip(resolved, players, strict=True)):
@@ -90,6 +91,16 @@ def _check_names(arm: Arm) -> Settings | None:
         return resolve(*alenv.ENVIRONMENTS[env_id], dict(arm.env_kwargs))
     check_environment(arm.env_id)
     return None
+
+
+def _check_embeddings(arms: Sequence[Arm]) -> None:
+    """Looks up the embeddings of all arms before the first of them is computed."""
+    from alenv import embedding  # noqa: PLC0415  (torch loads only after the names)
+
+    for arm in arms:
+        name = arm.env_kwargs.get("embedding")
+        if isinstance(name, str):
+            embedding.check(name)
 
 
 class _Facts(NamedTuple):
