@@ -14,9 +14,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from alenv import embedding_file, errors, geometry, imagenet, plugins, pretraining
+from alenv import embedding_file, errors, imagenet, patches, plugins, pretraining
 from alenv.data import Dataset, cache
 from alenv.data.dataset import array_digest
+from alenv.patches import as_tensor
 from alenv.progress import progress
 from alenv.runtime import resolve
 from alenv.settings import Recipe
@@ -25,11 +26,7 @@ NAMES = ("pixels", "patches", *pretraining.NAMES)
 
 # Part of the cache's key: raise it whenever a row would come out differently.
 _VERSION = 1
-_SEED = 0
 _FIT_IMAGES = 10_000
-_FIT_PATCHES = 40_000
-_CENTROIDS = 128
-_PATCH = 4
 _FUNCTION_IMAGES = 1024
 _NETWORK_IMAGES = 8  # per thread; a device takes sixteen times as many at once
 
@@ -188,7 +185,7 @@ def _compute(dataset: Dataset, name: str, size: int) -> np.ndarray:
         torch.no_grad(),
         progress(f"embedding {dataset.name}", _count(dataset)) as advance,
     ):
-        features, chunk = (_pixels(dataset), 64) if name == "pixels" else (_patches(dataset), 8)
+        features, chunk = (_pixels(dataset), 64) if name == "pixels" else (patches.features(dataset), 8)
         # With very long features the Gram matrix of fewer images is the smaller eigenproblem.
         most = _FIT_IMAGES if features(train[:1]).shape[1] <= 4096 else 4096
         sample = train[np.linspace(0, len(train) - 1, min(len(train), most)).astype(np.int64)]
@@ -276,97 +273,7 @@ def _fit_projection(x: Tensor, size: int, standardize: bool) -> _Projection:
     return _Projection(mean, scale, basis * torch.where(largest < 0, -1.0, 1.0))
 
 
-def _tensor(images: np.ndarray) -> Tensor:
-    return torch.from_numpy(np.asarray(images, dtype=np.float32)).permute(0, 3, 1, 2)  # (b, C, H, W)
-
-
 def _pixels(dataset: Dataset) -> Features:
     mean = 255.0 * torch.tensor(dataset.mean)[:, None, None]
     std = 255.0 * torch.tensor(dataset.std)[:, None, None]
-    return lambda images: ((_tensor(images) - mean) / std).flatten(1)
-
-
-def _patches(dataset: Dataset) -> Features:
-    """Learns patch dictionaries from train images at two resolutions; returns the image features, 8 * K wide.
-
-    Square roots tame the few centroids that match large even areas; without them they rule the principal
-    components. The coarser resolution doubles what a patch sees.
-    """
-    most = max(dataset.image_shape[:2])
-    sizes = [-(-most // 32)]  # larger images are first averaged down to 32 pixels at most
-    if min(dataset.image_shape[:2]) // (2 * sizes[0]) >= 8:
-        sizes.append(2 * sizes[0])
-    generator = torch.Generator().manual_seed(_SEED)
-    scales = [(size, _dictionary(dataset.train_images, size, generator)) for size in sizes]
-
-    def features(images: np.ndarray) -> Tensor:
-        x = _tensor(images)
-        return torch.cat([_quarter_sums(_reduced(x, size), words) for size, words in scales], dim=1).sqrt()
-
-    return features
-
-
-class _Dictionary(NamedTuple):
-    """Whitening and centroids of small patches, laid out for one matrix product."""
-
-    mean: Tensor  # (d,)
-    whitening: Tensor  # (d, d)
-    # Rows (z, |z|^2, 1) of whitened patches z times this are squared distances to the centroids.
-    distances: Tensor  # (d + 2, K)
-
-
-def _dictionary(images: np.ndarray, reduction: int, generator: torch.Generator) -> _Dictionary:
-    rows = torch.randint(len(images), (_FIT_PATCHES,), generator=generator)
-    parts = []
-    for block in torch.split(rows, 1000):
-        windows = _windows(_reduced(_tensor(images[block.numpy()]), reduction))  # (b, h, w, d)
-        down = torch.randint(windows.shape[1], (len(block),), generator=generator)
-        across = torch.randint(windows.shape[2], (len(block),), generator=generator)
-        parts.append(windows[torch.arange(len(block)), down, across])
-    sample = _contrast_normalized(torch.cat(parts))
-    mean = sample.mean(0)
-    sample -= mean
-    values, vectors = torch.linalg.eigh((sample.T @ sample / len(sample)).double())
-    whitening = ((vectors / torch.sqrt(values.clamp_min(0.0) + 0.1)) @ vectors.T).float()
-    centroids = geometry.k_means(sample @ whitening, _CENTROIDS, generator).centers
-    ones = torch.ones(1, _CENTROIDS)
-    return _Dictionary(
-        mean, whitening, torch.cat([-2.0 * centroids.T, ones, centroids.square().sum(1)[None]])
-    )
-
-
-def _quarter_sums(x: Tensor, words: _Dictionary) -> Tensor:
-    """Returns how near the patches of each quarter are to each centroid, (b, 4 * K), for x (b, C, H, W)."""
-    windows = _windows(x)
-    count, down, across, length = windows.shape
-    white = (_contrast_normalized(windows.reshape(-1, length)) - words.mean) @ words.whitening
-    norms = white.square().sum(1, keepdim=True)
-    far = torch.cat([white, norms, torch.ones_like(norms)], dim=1) @ words.distances
-    far.clamp_(min=0.0).sqrt_()
-    # "Triangle" activation: how much nearer than the average centroid.
-    near = torch.sub(far.mean(1, keepdim=True), far, out=far).clamp_(min=0.0)
-    return (_quarters(down, across) @ near.view(count, down * across, -1)).flatten(1)
-
-
-def _reduced(x: Tensor, reduction: int) -> Tensor:
-    return x if reduction == 1 else torch.nn.functional.avg_pool2d(x, reduction)
-
-
-def _windows(x: Tensor) -> Tensor:
-    """Returns the patch around every position of x (b, C, H, W), as (b, H - s + 1, W - s + 1, C * s * s)."""
-    patches = x.unfold(2, _PATCH, 1).unfold(3, _PATCH, 1)  # (b, C, h, w, s, s)
-    return patches.permute(0, 2, 3, 1, 4, 5).flatten(3)
-
-
-def _contrast_normalized(patches: Tensor) -> Tensor:
-    """Takes out brightness and contrast; 10 grey levels squared keep flat patches from becoming noise."""
-    centered = patches - patches.mean(1, keepdim=True)
-    return centered / (centered.square().mean(1, keepdim=True) + 10.0).sqrt()
-
-
-def _quarters(down: int, across: int) -> Tensor:
-    """Returns the 0/1 matrix that sums a down x across map over its four quarters, (4, down * across)."""
-    top = torch.arange(down) < (down + 1) // 2
-    left = torch.arange(across) < (across + 1) // 2
-    parts = [y[:, None] & x[None, :] for y in (top, ~top) for x in (left, ~left)]
-    return torch.stack(parts).flatten(1).float()
+    return lambda images: ((as_tensor(images) - mean) / std).flatten(1)

@@ -10,7 +10,7 @@ import pytest
 import torch
 from sklearn.decomposition import PCA
 
-from alenv import data, embedding, errors
+from alenv import data, embedding, errors, patches
 from alenv.data import Dataset
 from alenv.embedding import embed
 
@@ -25,8 +25,8 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def _small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Makes dictionaries of 16 words from few patches, for speed."""
-    monkeypatch.setattr(embedding, "_FIT_PATCHES", 2000)
-    monkeypatch.setattr(embedding, "_CENTROIDS", 16)
+    monkeypatch.setattr(patches, "FIT_PATCHES", 2000)
+    monkeypatch.setattr(patches, "CENTROIDS", 16)
 
 
 def toy(train: int = 40, test: int = 10, shape: tuple[int, int, int] = (20, 18, 3)) -> Dataset:
@@ -73,12 +73,12 @@ def test_quarter_sums_are_those_of_an_explicit_loop() -> None:
     x = 255 * torch.rand((2, 3, 9, 10), generator=generator)
     whitening = torch.randn((48, 48), generator=generator)
     mean = torch.randn(48, generator=generator)
-    centroids = torch.randn((embedding._CENTROIDS, 48), generator=generator)
-    ones = torch.ones(1, embedding._CENTROIDS)
-    words = embedding._Dictionary(
+    centroids = torch.randn((patches.CENTROIDS, 48), generator=generator)
+    ones = torch.ones(1, patches.CENTROIDS)
+    words = patches.Dictionary(
         mean, whitening, torch.cat([-2 * centroids.T, ones, centroids.square().sum(1)[None]])
     )
-    expected = torch.zeros(2, 4, embedding._CENTROIDS)
+    expected = torch.zeros(2, 4, patches.CENTROIDS)
     for image in range(2):
         for row in range(6):
             for column in range(7):
@@ -87,14 +87,14 @@ def test_quarter_sums_are_those_of_an_explicit_loop() -> None:
                 far = torch.linalg.norm((patch - mean) @ whitening - centroids, dim=1)
                 quarter = 2 * (row >= 3) + (column >= 4)
                 expected[image, quarter] += torch.clamp(far.mean() - far, min=0)
-    torch.testing.assert_close(embedding._quarter_sums(x, words), expected.flatten(1), rtol=1e-3, atol=1e-2)
+    torch.testing.assert_close(patches.quarter_sums(x, words), expected.flatten(1), rtol=1e-3, atol=1e-2)
 
 
 def test_a_dictionary_whitens_its_patches() -> None:
     dataset = toy(200, shape=(16, 16, 1))
-    words = embedding._dictionary(dataset.train_images, 1, torch.Generator().manual_seed(0))
-    windows = embedding._windows(embedding._tensor(dataset.train_images)).reshape(-1, 16)
-    white = (embedding._contrast_normalized(windows) - words.mean) @ words.whitening
+    words = patches.dictionary(dataset.train_images, 1, torch.Generator().manual_seed(0))
+    windows = patches.windows_of(patches.as_tensor(dataset.train_images)).reshape(-1, 16)
+    white = (patches.contrast_normalized(windows) - words.mean) @ words.whitening
     covariance = torch.cov(white.T)
     # Noise of equal strength everywhere: 15 equal directions, none for the brightness that was taken out.
     values = torch.linalg.eigvalsh(covariance)
