@@ -195,7 +195,7 @@ def _draw_differences(axes: Axes, compared: Sequence[Gains], style: dict[str, Lo
     _prepare(axes, "difference (percentage points)", f"Paired difference to {base.label}")
     axes.axhline(0, color=look.color, linewidth=1.2, zorder=1)
     ends = [_draw_line(axes, g.labeled, g.points, style[g.arm.label], g.arm.label) for g in compared]
-    _scale(axes, [gains.points for gains in compared])
+    _scale(axes, [np.zeros(1), *(gains.points for gains in compared)])
     if not any(gains.arm.labeled[-1] < base.labeled[-1] for gains in compared):
         ends.append((float(base.labeled[-1]), 0.0, base.label, look.color))
     _label_ends(axes, ends)
@@ -209,7 +209,7 @@ def _draw_pairs(axes: Axes, compared: Sequence[Gains], style: dict[str, Look]) -
         _draw_line(axes, g.labeled, g.points, style[g.arm.label], pair(g.arm.label, g.base.label))
         for g in compared
     ]
-    _scale(axes, [gains.points for gains in compared])
+    _scale(axes, [np.zeros(1), *(gains.points for gains in compared)])
     _label_ends(axes, ends)
 
 

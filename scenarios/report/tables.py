@@ -14,6 +14,9 @@ from scenarios.report.stats import Difference
 from scenarios.report.summary import ArmSummary
 
 
+LONG = 30  # characters of a label
+
+
 def table(arms: Sequence[ArmSummary], against: Mapping[str, str], title: str = "") -> Group:
     """Returns final accuracy, area under the curve and paired differences, with remarks.
 
@@ -28,7 +31,7 @@ def table(arms: Sequence[ArmSummary], against: Mapping[str, str], title: str = "
     result = Fitted(columns, spare, title=title or None, title_justify="left", title_style="bold")
     for arm in arms:
         result.add_row(
-            Text(arm.label),
+            Text(_lines(arm.label)),
             f"{arm.labels:,}",
             f"{arm.mean:.2f} ± {_number(arm.sd)}",
             _number(arm.area),
@@ -37,6 +40,11 @@ def table(arms: Sequence[ArmSummary], against: Mapping[str, str], title: str = "
         )
     remarks = [*_what_differs(arms, against), *(said for arm in arms if (said := _remark(arm)) is not None)]
     return Group(result, *map(Text, remarks))
+
+
+def _lines(label: str) -> str:
+    """Puts each setting of a long label on a line of its own, so that the numbers beside it have room."""
+    return label if len(label) <= LONG else label.replace("@", "\n@")
 
 
 def pair(label: str, reference: str) -> str:

@@ -85,6 +85,21 @@ def test_table_fits_80_columns_and_says_what_is_undecided() -> None:
     assert "badge and random: undecided; about" in text.replace("\n", " ")
 
 
+def test_a_label_of_many_settings_leaves_room_for_the_numbers() -> None:
+    label = "random@pretraining=rotation@pretraining_epochs=15@start=pretrained"
+    text = shown([arm("random", 0.0), arm(label, 0.02)], "random")
+    assert max(map(len, text.splitlines())) <= 80
+    assert "95 % interval" in text
+    lines = [line.split()[0] for line in text.splitlines() if line.startswith((" @", " random"))]
+    assert "".join(lines[1:5]) == label
+
+
+def test_the_zero_line_is_in_the_picture_of_differences() -> None:
+    curves = [arm("random", 0.0), arm("margin", 0.3)]
+    (low, high) = pictures.draw(curves, to("random", curves), "A title").axes[1].get_ylim()
+    assert low < 0 < 30 < high + 5
+
+
 def test_table_without_queries_and_with_one_seed() -> None:
     assert "-" in shown([arm("random", 0.0, seeds=1, cycles=0)], "random")
     assert "one seed" in shown([arm("random", 0.0, seeds=1), arm("badge", 0.1, seeds=1)], "random")
