@@ -13,7 +13,6 @@ from scenarios.report.fitted import Fitted
 from scenarios.report.stats import Difference
 from scenarios.report.summary import ArmSummary
 
-
 LONG = 30  # characters of a label
 
 

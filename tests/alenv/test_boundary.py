@@ -129,7 +129,7 @@ def test_a_recipe_in_the_view_names_no_file(tmp_path: Path) -> None:
     np.save(tmp_path / "e.npy", np.random.default_rng(0).random((1797, 5), np.float32))
     view = made(embedding=str(tmp_path / "e.npy")).view
     assert view.recipe.embedding == "file"
-    assert view.recipe.ridge_penalty == 1.0
+    assert view.recipe.beta == 10.0
     assert made().view.recipe.embedding == "pixels"
 
 

@@ -545,7 +545,7 @@ BAD_SETTINGS: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"head": "ridge", "embedding": "pixels", "ridge_penalty": "gcv"}, errors.InvalidRecipe, "'auto'"),
     ({"head": "ridge", "embedding": "pixels", "pretraining": "rotation"}, errors.InvalidRecipe, "no network"),
     ({"ensemble": 0}, errors.InvalidRecipe, "at least 1"),
-    ({"initial_set": "clusters"}, errors.UnknownName, "kmeans"),
+    ({"initial_set": "clusters"}, errors.UnknownName, "kcenter"),
     ({"image_size": 64}, errors.InvalidRecipe, "ALImageFolder"),
     ({"root": "/nowhere"}, errors.InvalidRecipe, "ALImageFolder"),
     ({"nesterov": True, "optimizer": "adam"}, errors.InvalidRecipe, "nesterov=True"),
