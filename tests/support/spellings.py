@@ -5,5 +5,10 @@ from __future__ import annotations
 import agents
 
 # Those that train networks of their own, or sample: as few numbers as will do.
-QUICK = {"vaal": "vaal:width=0.03125:epochs=1", "batch_bald": "batch_bald:samples=500"}
+QUICK = {
+    "vaal": "vaal:width=0.03125:epochs=1",
+    "batch_bald": "batch_bald:samples=500",
+    "uncertain_gcn": "uncertain_gcn:steps=2",
+    "core_gcn": "core_gcn:steps=2",
+}
 EVERY = [QUICK.get(name, name) for name in agents.names()]
