@@ -40,9 +40,7 @@ def share(name: str, value: float) -> float:
         InvalidQuery: It is not.
     """
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 1:
-        raise InvalidQuery(
-            f"{name}={value!r} was given; it must be a number of at least 0 and at most 1."
-        )
+        raise InvalidQuery(f"{name}={value!r} was given; it must be a number of at least 0 and at most 1.")
     return float(value)
 
 

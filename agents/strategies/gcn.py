@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from agents import options
-from agents.base import Indices, Strategy, best
+from agents.base import Indices, Strategy, at_random, best
 from agents.registry import register
 from alenv import fitting, geometry
 
@@ -142,12 +142,11 @@ class SequentialGcn(Strategy):
         """Trains on the labeled images and ``indices``, and chooses from these; at random without labels."""
         labeled = np.array(view.labeled)
         if len(labeled) == 0:
-            chosen: Indices = indices[torch.randperm(len(indices), generator=generator)[:count].numpy()]
-            return chosen
+            return at_random(indices, count, generator)
         with view.runtime.active():
             features = view.features(np.concatenate([labeled, indices]))
             nodes = self._train(view, features, len(labeled), generator)
-            chosen = indices[self.choose(nodes, len(labeled), count, generator).numpy()]
+            chosen: Indices = indices[self.choose(nodes, len(labeled), count, generator).numpy()]
         return chosen
 
     def _train(self, view: View, features: Tensor, labeled: int, generator: torch.Generator) -> Nodes:

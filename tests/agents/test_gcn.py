@@ -30,7 +30,9 @@ def adjacency(features):
 def test_the_factored_product_is_that_of_the_dense_adjacency():
     features, x = torch.rand(60, 7, generator=stream()), torch.randn(60, 3, generator=stream(1))
     dense = adjacency(features)
-    torch.testing.assert_close(gcn.propagation(features)(x).double(), dense @ x.double(), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(
+        gcn.propagation(features)(x).double(), dense @ x.double(), rtol=1e-4, atol=1e-5
+    )
     columns = (dense - torch.eye(60)).sum(0)
     torch.testing.assert_close(columns, torch.ones(60, dtype=torch.float64))  # columns are scaled, not rows
     assert not torch.allclose((dense - torch.eye(60)).sum(1), columns)
@@ -111,5 +113,5 @@ def test_it_trains_as_often_as_told_and_not_without_labels(name, planted, query)
 
 def test_the_target_is_a_probability():
     assert agents.make("uncertain_gcn").target == 0.1
-    with pytest.raises(errors.InvalidQuery, match="target=1.5 was given"):
+    with pytest.raises(errors.InvalidQuery, match=r"target=1\.5 was given"):
         agents.make("uncertain_gcn:target=1.5")

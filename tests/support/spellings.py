@@ -10,5 +10,8 @@ QUICK = {
     "batch_bald": "batch_bald:samples=500",
     "uncertain_gcn": "uncertain_gcn:steps=2",
     "core_gcn": "core_gcn:steps=2",
+    "ta_vaal": "ta_vaal:width=0.03125:epochs=1",
+    "dal": "dal:sub_batches=2:epochs=2",
+    "sraal": "sraal:width=0.03125:latent=8:epochs=1",
 }
 EVERY = [QUICK.get(name, name) for name in agents.names()]
