@@ -15,6 +15,6 @@ QUICK = {
     "sraal": "sraal:width=0.03125:latent=8:epochs=1",
     "vab_al": "vab_al:epochs=1:samples=2",
     "consistency": "consistency:views=2",
-    "asal": "asal:width=0.03125:epochs=1:steps=2:latent=8",
+    "asal": "asal:width=0.25:epochs=2:steps=2:latent=8",
 }
 EVERY = [QUICK.get(name, name) for name in agents.names()]
