@@ -220,7 +220,7 @@ class Asal(Strategy):
     cost: ClassVar[str] = (
         "trains a generative network once an episode, then steps x B passes of the classifier"
     )
-    source: ClassVar[str] = "Mayer & Timofte 2020, section 3"
+    source: ClassVar[str] = "Mayer & Timofte 2020, Adversarial Sampling for Active Learning"
 
     def __init__(
         self,

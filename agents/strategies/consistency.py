@@ -51,7 +51,7 @@ class Consistency(Strategy):
     name: ClassVar[str] = "consistency"
     needs: tuple[str, ...] = ("classifier",)
     cost: ClassVar[str] = "N + 1 inference passes over the pool"
-    source: ClassVar[str] = "Gao et al. 2020, section 3.2"
+    source: ClassVar[str] = "Gao et al. 2020, Consistency-based Semi-supervised Active Learning"
 
     def __init__(self, *, views: int = VIEWS, pool: str | None = None) -> None:
         super().__init__(pool)

@@ -105,7 +105,7 @@ class Dal(Strategy):
     cost: ClassVar[str] = (
         "one inference pass over the pool, then trains a small network for each part of the query"
     )
-    source: ClassVar[str] = "Gissin & Shalev-Shwartz 2019, Algorithm 1"
+    source: ClassVar[str] = "Gissin & Shalev-Shwartz 2019, Discriminative Active Learning"
 
     def __init__(
         self,

@@ -40,7 +40,7 @@ def descriptors(features: Tensor, factors: Tensor, weight: Tensor) -> Tensor:
         factors: p - onehot(y), (n, C).
         weight: W of the last layer, (C, D).
 
-    Source: Gudovskiy et al. 2020, equations 6 to 9: the practical Fisher kernel.
+    Source: Gudovskiy et al. 2020, the practical Fisher kernel.
     """
     return torch.cat([standardized(features), standardized(factors @ weight)], dim=1)
 
@@ -95,7 +95,7 @@ class Fkssal(Strategy):
     name: ClassVar[str] = "fkssal"
     needs: tuple[str, ...] = ("validation", "classifier")
     cost: ClassVar[str] = "one inference pass over the pool and the split, then O(V U D) products in chunks"
-    source: ClassVar[str] = "Gudovskiy et al. 2020, sections 3.2 to 3.4"
+    source: ClassVar[str] = "Gudovskiy et al. 2020, Fisher kernel self-supervision"
 
     def __init__(self, *, pseudo: str = "nearest", pool: str | None = None) -> None:
         super().__init__(pool)

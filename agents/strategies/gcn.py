@@ -39,7 +39,7 @@ def propagation(features: Tensor) -> Callable[[Tensor], Tensor]:
         Maps (n, w) to (n, w). A node whose similarities sum to at most 1e-3, which features without negative entries
         have only where they are 0, passes nothing on.
 
-    Source: Caramalau et al. 2021, equation 3; columns are scaled, not rows, as in the public code.
+    Source: Caramalau et al. 2021; columns are scaled, not rows, as in the public code.
     """
     unit = F.normalize(features.float().nan_to_num(nan=0.0, posinf=0.0, neginf=0.0), dim=1)
     own = unit.square().sum(1, keepdim=True)
@@ -128,7 +128,9 @@ class SequentialGcn(Strategy):
 
     cost: ClassVar[str] = "trains a graph network: steps x O((L + K) D 128) products"
     default_pool: ClassVar[str] = "candidates"
-    source: ClassVar[str] = "Caramalau, Bhattarai & Kim 2021, sections 3.2 and 3.3"
+    source: ClassVar[str] = (
+        "Caramalau et al. 2021, Sequential Graph Convolutional Network for Active Learning"
+    )
 
     def __init__(self, *, steps: int = 200, pool: str | None = None) -> None:
         super().__init__(pool)

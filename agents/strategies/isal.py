@@ -85,7 +85,7 @@ def influences(factors: Tensor, features: Tensor, directions: Tensor) -> Tensor:
         features: h, (n, D).
         directions: S = H^-1 G, (C, D), with G the gradient of the reference images' loss.
 
-    Source: Liu et al. 2021, equation 5; Koh & Liang 2017, equation 2.
+    Source: Liu et al. 2021; Koh & Liang 2017.
     """
     rows = zip(torch.split(factors, ROWS), torch.split(features, ROWS), strict=True)
     return torch.cat([-((a @ directions) * h).sum(1) for a, h in rows])
@@ -118,7 +118,7 @@ class Isal(Strategy):
 
     name: ClassVar[str] = "isal"
     cost: ClassVar[str] = "one inference pass over the pool, then O(L C D) products up to 250 times"
-    source: ClassVar[str] = "Liu et al. 2021, section 3"
+    source: ClassVar[str] = "Liu et al. 2021, Influence Selection for Active Learning"
 
     def __init__(
         self, *, reference: str = "labeled", damping: float = DAMPING, pool: str | None = None

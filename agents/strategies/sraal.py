@@ -42,7 +42,7 @@ def online_uncertainty(logits: Tensor) -> Tensor:
     Args:
         logits: (n, C).
 
-    Source: Zhang et al. 2020, section 3.3.
+    Source: Zhang et al. 2020.
     Differs: the variance is the biased one, so that a certain image scores 0; public code takes the unbiased one, for
     which it scores 1 / C.
     """
@@ -169,7 +169,7 @@ class Sraal(Strategy):
     cost: ClassVar[str] = (
         "trains two networks: at epochs=100 more than the classifier; then a pass over the pool"
     )
-    source: ClassVar[str] = "Zhang et al. 2020, section 3"
+    source: ClassVar[str] = "Zhang et al. 2020, State-Relabeling Adversarial Active Learning"
 
     def __init__(
         self,

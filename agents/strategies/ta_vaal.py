@@ -83,7 +83,7 @@ class TaVaal(Strategy):
     cost: ClassVar[str] = (
         "trains two networks on the labeled images and the candidates, then a pass over these"
     )
-    source: ClassVar[str] = "Kim et al. 2021, section 3"
+    source: ClassVar[str] = "Kim et al. 2021, Task-Aware Variational Adversarial Active Learning"
 
     def __init__(
         self,

@@ -42,7 +42,7 @@ class Tod(Strategy):
     needs: tuple[str, ...] = ("previous",)
     default_pool: ClassVar[str] = "candidates"
     cost: ClassVar[str] = "two inference passes over the candidates"
-    source: ClassVar[str] = "Huang et al. 2021, section 3.2"
+    source: ClassVar[str] = "Huang et al. 2021, cyclic output discrepancy"
 
     def pick(self, view: View, indices: Indices, count: int, generator: torch.Generator) -> Indices:
         """Chooses those of ``indices`` whose probabilities have changed most."""

@@ -140,7 +140,7 @@ def doubt(likelihoods: Tensor, prior: Tensor, precision: Tensor) -> Tensor:
         prior: p(y^ = c), (C,).
         precision: p(y = c | y^ = c), (C,).
 
-    Source: Choi et al. 2021, equations 3 to 6.
+    Source: Choi et al. 2021.
     """
     logs = likelihoods.detach().cpu().double() + prior.cpu().double().log()
     return 1 - logs.softmax(1) @ precision.cpu().double()
@@ -197,7 +197,7 @@ class VabAl(Strategy):
     cost: ClassVar[str] = (
         "trains an autoencoder of feature maps on the pool, then decodes each image samples x C times"
     )
-    source: ClassVar[str] = "Choi et al. 2021, section 3"
+    source: ClassVar[str] = "Choi et al. 2021, VaB-AL"
 
     def __init__(
         self,
