@@ -169,6 +169,12 @@ def best(scores: Tensor, count: int, generator: torch.Generator) -> Tensor:
     return shuffled[order[:count]]
 
 
+def at_random(indices: Indices, count: int, generator: torch.Generator) -> Indices:
+    """Returns ``count`` of ``indices`` (n,), drawn uniformly without replacement, as int64 (count,)."""
+    drawn: Indices = indices[torch.randperm(len(indices), generator=generator)[:count].numpy()]
+    return drawn
+
+
 def feedback(reward: float, info: dict[str, Any]) -> tuple[float | None, dict[str, Any]]:
     """Returns what an agent may be told after its query, for ``update``: nothing that the test set decides.
 

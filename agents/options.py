@@ -33,6 +33,17 @@ def number(name: str, value: float, *, above: bool = False) -> float:
     return float(value)
 
 
+def share(name: str, value: float) -> float:
+    """Returns an option that is a number of at least 0 and at most 1.
+
+    Raises:
+        InvalidQuery: It is not.
+    """
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 1:
+        raise InvalidQuery(f"{name}={value!r} was given; it must be a number of at least 0 and at most 1.")
+    return float(value)
+
+
 def flag(name: str, value: bool) -> bool:
     """Returns an option that is True or False.
 

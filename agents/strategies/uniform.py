@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import torch
 
-from agents.base import Indices, Strategy
+from agents.base import Indices, Strategy, at_random
 from agents.registry import register
 
 if TYPE_CHECKING:
@@ -23,5 +23,4 @@ class Random(Strategy):
 
     def pick(self, view: View, indices: Indices, count: int, generator: torch.Generator) -> Indices:
         """Draws ``count`` of ``indices``."""
-        chosen: Indices = indices[torch.randperm(len(indices), generator=generator)[:count].numpy()]
-        return chosen
+        return at_random(indices, count, generator)

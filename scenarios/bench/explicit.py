@@ -72,6 +72,24 @@ def bald(view: View) -> list[int]:
     return _highest(scores, view.candidates, view.query_size)
 
 
+def tod(view: View) -> list[int]:
+    """Picks the candidates whose probabilities are farthest from those of the cycle before."""
+    assert view.previous is not None, "the made-up pool has one"
+    changed = _probabilities(view, view.candidates) - _probabilities(view.previous, view.candidates)
+    return _highest(np.linalg.norm(changed, axis=1), view.candidates, view.query_size)
+
+
+def isal(view: View) -> list[int]:
+    """Picks the unlabeled images of the most negative influence, by the Hessian as a matrix."""
+    h, p = view.features(view.labeled).double().numpy(), _probabilities(view, view.labeled)
+    hessian = np.zeros((p.shape[1] * h.shape[1],) * 2)
+    for own, features in zip(p, h, strict=True):
+        hessian += np.kron(np.diag(own) - np.outer(own, own), np.outer(features, features)) / len(p)
+    target = ((p - np.eye(p.shape[1])[view.labels().numpy()]).T @ h).ravel()
+    solution = np.linalg.solve(hessian + 0.01 * np.eye(len(target)), target)
+    return _highest(gradient_embeddings(view) @ solution, view.unlabeled, view.query_size)
+
+
 def coreset(view: View) -> list[int]:
     """Picks the farthest unlabeled image again and again, over a matrix of all distances."""
     h = view.features().double().numpy()
@@ -161,6 +179,8 @@ PICKS: dict[str, Callable[[View], list[int]]] = {
     "least_confidence": least_confidence,
     "ll4al": ll4al,
     "coreset": coreset,
+    "tod": tod,
+    "isal": isal,
     "ensemble_entropy": ensemble_entropy,
     "bald": bald,
 }

@@ -20,7 +20,8 @@ from alenv.errors import AlenvError
 from scenarios.bench import explicit
 from scenarios.bench.synthetic import synthetic_view
 
-TRAINING = ("vaal",)  # they train networks: on a pool of the usual size for hours without a GPU
+# They train networks: on a pool of the usual size for hours without a GPU.
+TRAINING = ("asal", "core_gcn", "dal", "sraal", "ta_vaal", "uncertain_gcn", "vaal", "vab_al")
 SMALL = {"pool": 400, "features": 32, "query_size": 40}
 
 

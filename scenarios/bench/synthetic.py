@@ -7,6 +7,7 @@ import torch
 
 from alenv import View, testbed
 
+HELD_OUT = 50  # a pool has a validation split of one image for so many
 MEMBERS = 10  # as many as there are dropout masks by default
 _CHUNK = 4096  # rows planted at a time, so that building the pool leaves little behind
 
@@ -15,7 +16,8 @@ def synthetic_view(*, pool: int, features: int, classes: int, query_size: int, s
     """Plants class centers and images around them.
 
     As many images as the query takes are labeled already; the candidates are a random part of the others, ten
-    times the query. The features are the embedding too, so that reading them copies rows and infers nothing.
+    times the query. There is a validation split, and a classifier of the cycle before. The features are the embedding
+    too, so that reading them copies rows and infers nothing.
 
     Args:
         pool: N.
@@ -24,18 +26,18 @@ def synthetic_view(*, pool: int, features: int, classes: int, query_size: int, s
         query_size: B.
         seed: Of everything random.
     """
-    random = torch.Generator().manual_seed(seed)
+    random, size = torch.Generator().manual_seed(seed), pool + pool // HELD_OUT
     centers = torch.randn(classes, features, generator=random)
     head = centers / features**0.5
-    targets = torch.randint(classes, (pool,), generator=random)
-    planted, logits = torch.empty(pool, features), torch.empty(pool, classes)
-    for start in range(0, pool, _CHUNK):
-        rows = slice(start, min(start + _CHUNK, pool))
+    targets = torch.randint(classes, (size,), generator=random)
+    planted, logits = torch.empty(size, features), torch.empty(size, classes)
+    for start in range(0, size, _CHUNK):
+        rows = slice(start, min(start + _CHUNK, size))
         noise = torch.randn(rows.stop - start, features, generator=random)
         planted[rows] = torch.relu(centers[targets[rows]] + 1.5 * noise)
         logits[rows] = planted[rows] @ head.T
-    scores = {name: torch.rand(pool, generator=random) for name in ("predicted_loss", "labeled_score")}
-    members = torch.stack([logits + torch.randn(pool, classes, generator=random) for _ in range(MEMBERS)])
+    scores = {name: torch.rand(size, generator=random) for name in ("predicted_loss", "labeled_score")}
+    members = torch.stack([logits + torch.randn(size, classes, generator=random) for _ in range(MEMBERS)])
     labeled = min(query_size, pool // 2)
     shuffled = np.random.default_rng(seed).permutation(np.arange(labeled, pool))
     view = testbed.planted(
@@ -48,6 +50,9 @@ def synthetic_view(*, pool: int, features: int, classes: int, query_size: int, s
         cycle=1,
         scores=scores,
         members=members.softmax(2),
+        feature_maps=(planted,),
+        previous={"logits": members[0]},
+        validation=pool // HELD_OUT,
         frozen_features=True,
     )
     view.logits()  # inferred now: a query is timed, not the classifier

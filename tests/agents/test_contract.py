@@ -200,6 +200,7 @@ def test_identical_images_are_picked_evenly(agent, planted, query):
         logits=torch.rand(4).expand(200, 4),
         scores=constant(1.0),
         members=(3 * torch.rand(5, 1, 4)).softmax(2).expand(-1, 200, -1),
+        images=np.full((220, 8, 8, 1), 100, dtype=np.uint8),
         labeled=(),
     )
     found = np.array([query(agent, view, seed) for seed in range(120)])

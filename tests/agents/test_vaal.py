@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 
 import agents
-from agents.strategies import vaal
-from agents.strategies.vaal import VaalAutoencoder, VaalDiscriminator
+from agents import adversarial
+from agents.adversarial import VaalAutoencoder, VaalDiscriminator
 from alenv import Recipe, errors, fitting, progress, testbed
 from alenv.runtime import Runtime
 
@@ -83,9 +83,9 @@ def deviation(layer):
 
 
 def test_the_published_number_of_iterations():
-    assert vaal.iterations(50_000, 100, 128) == 39_062
-    assert [vaal.iterations(300, epochs, 128) for epochs in range(4)] == [0, 2, 4, 7]
-    assert vaal.iterations(5, 1, 128) == 1
+    assert adversarial.iterations(50_000, 100, 128) == 39_062
+    assert [adversarial.iterations(300, epochs, 128) for epochs in range(4)] == [0, 2, 4, 7]
+    assert adversarial.iterations(5, 1, 128) == 1
 
 
 @pytest.mark.parametrize(("size", "expected"), [(64, 2 * 9), (128, 2 * 4), (1000, 2)])
@@ -99,7 +99,7 @@ def adversaries(kl="mean", beta=0.5, adversary=0.25):
     coder = fitting.build(lambda: VaalAutoencoder((1, 8, 8), 4, 0.02), stream(), CPU)
     discriminator = fitting.build(lambda: VaalDiscriminator(4), stream(1), CPU)
     pictures = torch.randn(20, 1, 8, 8, generator=stream(2))
-    return vaal.AdversarialTraining(
+    return adversarial.AdversarialTraining(
         coder,
         discriminator,
         pictures=lambda rows: pictures[rows],
