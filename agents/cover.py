@@ -54,7 +54,7 @@ class Cover:
 
     def add(self, centers: Tensor) -> None:
         """Lets centers (c, d) cover."""
-        for rows in centers.split(max(1, geometry.BLOCK // max(1, len(self.targets)))):
+        for rows in torch.split(centers, max(1, geometry.BLOCK // max(1, len(self.targets)))):
             values = self._kernel(geometry.squared_distances(rows, self.targets)).amax(0)
             torch.maximum(self._covered, values, out=self._covered)
         self._leave_out()
@@ -70,7 +70,7 @@ class Cover:
         """Returns what candidates ``rows`` (r,) would add each, float64 (r,) on the CPU; None = all of them."""
         wanted = torch.arange(len(self.candidates)) if rows is None else rows
         parts = []
-        for some in wanted.split(max(1, geometry.BLOCK // max(1, len(self.targets)))):
+        for some in torch.split(wanted, max(1, geometry.BLOCK // max(1, len(self.targets)))):
             values = self._kernel(geometry.squared_distances(self.candidates[some], self.targets))
             parts.append(values.sub_(self._covered).clamp_(min=0.0) @ self._weights)
         return torch.cat(parts).cpu().double() if parts else torch.zeros(0, dtype=torch.float64)

@@ -77,7 +77,7 @@ def fitted_head(features: Tensor, logits: Tensor) -> Head:
     size, classes = features.shape[1], logits.shape[1]
     gram = torch.zeros(size + 1, size + 1, dtype=torch.float64)
     products = torch.zeros(size + 1, classes, dtype=torch.float64)
-    for h, z in zip(features.split(ROWS), logits.split(ROWS), strict=True):
+    for h, z in zip(torch.split(features, ROWS), torch.split(logits, ROWS), strict=True):
         rows = torch.nn.functional.pad(h.cpu().double(), (0, 1), value=1.0)  # the constant last
         known = rows.isfinite().all(1) & z.cpu().isfinite().all(1)
         rows, targets = rows[known], z.cpu().double()[known]

@@ -39,7 +39,7 @@ def pure_radius(points: Tensor, classes: int, purity: float, generator: torch.Ge
     assignment = geometry.k_means(points, min(classes, len(points)), generator).assignment
     rows = torch.randperm(len(points), generator=generator)[:BALLS]
     nearest = []
-    for some in rows.split(max(1, geometry.BLOCK // len(points))):
+    for some in torch.split(rows, max(1, geometry.BLOCK // len(points))):
         squared = geometry.squared_distances(points[some], points)
         own = assignment[some, None] == assignment
         nearest.append(squared.masked_fill_(own, torch.inf).amin(1).sqrt())
@@ -110,7 +110,9 @@ class ProbCover(Strategy):
 
     name: ClassVar[str] = "prob_cover"
     needs: tuple[str, ...] = ("embedding",)
-    cost: ClassVar[str] = "N U D products once; then about 100 N D for each of the B choices, fewer as they are covered"
+    cost: ClassVar[str] = (
+        "N U D products once; then about 100 N D for each of the B choices, fewer as they are covered"
+    )
     source: ClassVar[str] = "Yehuda et al. 2022, Algorithm 1"
 
     def __init__(

@@ -31,7 +31,7 @@ def typicality(points: Tensor, neighbors: int = 20) -> Tensor:
     if count == 0:
         return torch.zeros(len(points), device=points.device)
     parts = []
-    for rows in torch.arange(len(points)).split(max(1, geometry.BLOCK // len(points))):
+    for rows in torch.split(torch.arange(len(points)), max(1, geometry.BLOCK // len(points))):
         squared = geometry.squared_distances(points[rows], points)
         squared[torch.arange(len(rows)), rows] = torch.inf  # a point is no neighbor of itself
         parts.append(squared.topk(count, largest=False).values.sqrt_().mean(1))

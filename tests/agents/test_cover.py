@@ -9,7 +9,7 @@ from torch.nn.functional import normalize
 
 import agents
 from agents import cover
-from agents.strategies import prob_cover
+from agents.strategies import herding, prob_cover, uncertainty
 from alenv.errors import InvalidQuery, MissingHead, UnknownName
 
 
@@ -60,7 +60,10 @@ def test_lazy_choices_are_those_of_brute_force(seed):
     state = cover.Cover(x, x, cover.gaussian(0.6), weights)
     state.add(x[:10])
     np.testing.assert_allclose(
-        state.gains(), slow_gains(kernel, weights.double().numpy(), kernel[:, :10].max(1)), rtol=1e-4, atol=1e-5
+        state.gains(),
+        slow_gains(kernel, weights.double().numpy(), kernel[:, :10].max(1)),
+        rtol=1e-4,
+        atol=1e-5,
     )
     found = cover.greedy(state, 60, stream()).tolist()
     expected = slow_greedy(kernel, weights.double().numpy(), list(range(10)), 60)
@@ -117,7 +120,7 @@ def test_the_radius_is_the_largest_that_keeps_balls_pure():
     """Against the published search, on a fine grid; each point's cluster is that of k-means."""
     generator = stream()
     middles = torch.eye(6)[:3].repeat_interleave(40, 0)
-    x = normalize(middles + 0.25 * torch.randn(120, 6, generator=generator), dim=1)
+    x = normalize(middles + 0.12 * torch.randn(120, 6, generator=generator), dim=1)
     own = torch.arange(3).repeat_interleave(40).numpy()  # what k-means finds, as asserted below
     far = distances(x)
     for purity in (0.9, 0.95, 1.0):
@@ -151,3 +154,87 @@ def test_impossible_options_of_covers_are_refused(planted):
         agents.make("prob_cover:features=pixels")
     with pytest.raises(MissingHead, match="embedding"):
         agents.make("prob_cover").reset(planted(embedding=None))
+
+
+# ---- MaxHerding and Uncertainty Herding --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("labeled", [[], [3, 50, 120]])
+def test_max_herding_is_the_plain_greedy_rule(planted, query, labeled):
+    x = random_points()
+    kernel = np.exp(-np.square(distances(x) / 0.8))
+    view = view_of(planted, x, labeled=labeled, query_size=40)
+    expected = slow_greedy(_unlabeled(kernel, labeled), np.ones(200), labeled, 40)
+    assert query(agents.make("max_herding:radius=0.8"), view).tolist() == expected
+
+
+def _unlabeled(kernel, labeled):
+    """The kernel in which labeled images are no targets: they are covered, and add to no gain."""
+    kernel = kernel.copy()
+    kernel[labeled] = 0
+    return kernel
+
+
+def test_max_herding_measures_on_a_sample(planted, query):
+    """Nine tenths of the images lie in one place; a sample of 50 of 200 sees that."""
+    x = random_points()
+    x[20:] = normalize(x[:1] + 0.01 * x[20:], dim=1)
+    view = view_of(planted, x, labeled=(), query_size=1)
+    found = [query(agents.make("max_herding:sample=50:radius=0.3"), view, seed)[0] for seed in range(10)]
+    assert all(image >= 20 or image == 0 for image in found)
+
+
+def test_uherding_is_the_plain_greedy_rule_with_its_weights_radius_and_temperature(planted, query):
+    x, labeled = random_points(), [3, 50, 120, 7, 60]
+    logits = 4 * torch.randn(200, 3, generator=stream(9))
+    view = view_of(planted, x, logits=logits, labeled=labeled, query_size=30)
+    among = distances(x)[np.ix_(labeled, labeled)]
+    radius = among[among > 1e-6].min()
+    p = np.sort(torch.softmax(logits.double() / 2.5, 1).numpy(), axis=1)
+    kernel = _unlabeled(np.exp(-np.square(distances(x) / radius)), labeled)
+    expected = slow_greedy(kernel, 1 - (p[:, -1] - p[:, -2]), labeled, 30)
+    assert query(agents.make("uherding:temperature=2.5"), view).tolist() == expected
+
+
+def test_uherding_without_labels_is_max_herding(planted, query):
+    view = view_of(planted, random_points(), logits=torch.randn(200, 3), labeled=(), query_size=20)
+    for seed in range(3):
+        covered = query(agents.make("max_herding"), view, seed)
+        assert np.array_equal(query(agents.make("uherding"), view, seed), covered)
+
+
+def test_one_labeled_image_has_no_pair(planted):
+    assert herding.closest_pair(torch.ones(3, 2)) == np.inf
+    assert herding.closest_pair(torch.zeros(0, 2)) == np.inf
+    assert herding.closest_pair(torch.tensor([[0.0], [0.0], [3.0], [5.0]])) == pytest.approx(2.0)
+    agent = agents.make("uherding:radius=0.7")
+    assert agent.radius_for(torch.ones(2, 4)) == 0.7
+
+
+@pytest.mark.parametrize("true", [0.5, 1.0, 4.0])
+def test_the_temperature_is_the_one_that_labels_were_drawn_at(true):
+    logits = 3 * torch.randn(20_000, 5, generator=stream())
+    labels = torch.multinomial((logits / true).softmax(1), 1, generator=stream(1)).squeeze(1)
+    assert herding.calibrated_temperature(logits, labels) == pytest.approx(true, rel=0.05)
+    logits[:100] = torch.nan
+    assert herding.calibrated_temperature(logits, labels) == pytest.approx(true, rel=0.05)
+    assert herding.calibrated_temperature(logits[:100], labels[:100]) == 1.0
+
+
+def test_uherding_reads_the_validation_split_where_there_is_one(planted):
+    view = planted(validation=50)
+    split = view.validation
+    fitted = herding.calibrated_temperature(split.logits(), split.labels())
+    assert abs(fitted - 1) > 0.1
+    expected = uncertainty.margin(view.logits() / fitted)
+    torch.testing.assert_close(agents.make("uherding").weights(view, np.arange(200)), expected)
+    fixed = agents.make("uherding:temperature=1").weights(planted(validation=0), np.arange(200))
+    torch.testing.assert_close(agents.make("uherding").weights(planted(validation=0), np.arange(200)), fixed)
+
+
+def test_impossible_options_of_herding_are_refused():
+    for wrong in ("radius=0", "sample=0", "temperature=0", "temperature=warm"):
+        with pytest.raises(InvalidQuery, match=wrong.partition("=")[0]):
+            agents.make(f"uherding:{wrong}")
+    with pytest.raises(UnknownName, match="uncertainty"):
+        agents.make("uherding:uncertainty=doubt")
