@@ -13,7 +13,7 @@ from agents import cover, options, representation
 from agents.base import Indices, Strategy
 from agents.registry import register
 from agents.strategies.herding import SAMPLE
-from agents.strategies.prob_cover import checked_radius, checked_share, radius_of
+from agents.strategies.prob_cover import checked_radius, radius_of
 from agents.strategies.uncertainty import margin
 from alenv import geometry
 
@@ -123,8 +123,11 @@ class DCoM(Strategy):
         pool: str | None = None,
     ) -> None:
         super().__init__(pool)
-        self.delta, self.purity = checked_radius("delta", delta), checked_share("purity", purity)
-        self.slope, self.middle = options.number("slope", slope), checked_share("middle", middle)
+        self.delta, self.purity = (
+            checked_radius("delta", delta),
+            options.number("purity", purity, above=True, most=1),
+        )
+        self.slope, self.middle = options.number("slope", slope), options.number("middle", middle, most=1)
         self.sample = options.whole("sample", sample)
         self.features, self.needs = features, representation.needs_of(features)
 

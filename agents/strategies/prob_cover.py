@@ -75,17 +75,6 @@ def checked_radius(name: str, delta: float | str) -> float | str:
     return options.number(name, delta, above=True)
 
 
-def checked_share(name: str, value: float) -> float:
-    """Returns an option that is a number above 0 and at most 1.
-
-    Raises:
-        InvalidQuery: It is not.
-    """
-    if options.number(name, value, above=True) > 1:
-        raise InvalidQuery(f"{name}={value!r} was given; give a number above 0 and at most 1.")
-    return float(value)
-
-
 @register
 class ProbCover(Strategy):
     """The images whose balls cover most images that no chosen or labeled image covers yet.
@@ -123,7 +112,10 @@ class ProbCover(Strategy):
         pool: str | None = None,
     ) -> None:
         super().__init__(pool)
-        self.delta, self.purity = checked_radius("delta", delta), checked_share("purity", purity)
+        self.delta, self.purity = (
+            checked_radius("delta", delta),
+            options.number("purity", purity, above=True, most=1),
+        )
         self.features, self.needs = features, representation.needs_of(features)
 
     def pick(self, view: View, indices: Indices, count: int, generator: torch.Generator) -> Indices:
