@@ -210,7 +210,7 @@ class Bait(Strategy):
 
     name: ClassVar[str] = "bait"
     cost: ClassVar[str] = (
-        "one inference pass over the pool, N (C D)^2 for F, then 8 B^2 products C^2 D for C D of at most 1024: minutes for B of 1000"
+        "one inference pass over the pool, N (C D)^2 for F, then about 8 B^2 C^2 D, C D at most 1024: minutes for B = 1000"
     )
     source: ClassVar[str] = "Ash et al. 2021, Algorithm 1"
 

@@ -99,7 +99,7 @@ def test_choices_equal_those_with_explicit_matrices(planted, query, classes, lab
         scores={}, members=None, embedding=None, feature_maps=(),
     )  # fmt: skip
     exact = view.logits().double().softmax(1).numpy(), view.features().double().numpy()
-    found = query(agents.make("bait", penalty=penalty), view).tolist()
+    found = query(agents.make("bait", penalty=penalty, factor=10), view).tolist()
     assert found == slow(*exact, labeled, 5, penalty)
 
 
