@@ -19,17 +19,19 @@ def whole(name: str, value: int, least: int = 1) -> int:
     return value
 
 
-def number(name: str, value: float, *, above: bool = False) -> float:
-    """Returns an option that is a finite number of at least 0, or with ``above`` larger than 0.
+def number(
+    name: str, value: float, *, least: float = 0.0, most: float = math.inf, above: bool = False
+) -> float:
+    """Returns an option that is a finite number from ``least`` (with ``above``: larger than it) to ``most``.
 
     Raises:
         InvalidQuery: It is not.
     """
     real = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-    if not real or value < 0 or (above and value == 0):
-        raise InvalidQuery(
-            f"{name}={value!r} was given; give a number {'above' if above else 'of at least'} 0."
-        )
+    if not real or not least <= value <= most or (above and value == least):
+        allowed = f"a number {'above' if above else 'of at least'} {least:g}"
+        allowed += "" if most == math.inf else f" and at most {most:g}"
+        raise InvalidQuery(f"{name}={value!r} was given; give {allowed}.")
     return float(value)
 
 

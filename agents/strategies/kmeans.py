@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from agents.base import Indices, Strategy, best
 from agents.registry import register
@@ -13,6 +14,46 @@ from alenv import geometry
 
 if TYPE_CHECKING:
     from alenv import View
+
+
+def central(points: Tensor, count: int, generator: torch.Generator) -> Tensor:
+    """Returns one point from the middle of each of ``count`` clusters, int64 (count,) distinct rows on the CPU.
+
+    Points are taken from their own cluster, so no point is taken twice. Where there are fewer than ``count`` distinct
+    points, random ones fill up.
+
+    Args:
+        points: float (n, d).
+        count: At most n.
+        generator: A CPU generator.
+    """
+    clusters = geometry.k_means(points, count, generator)
+    nearest_first = best(-clusters.squared_distance, len(points), generator).numpy()
+    assignment = clusters.assignment.cpu().numpy()[nearest_first]
+    middles = nearest_first[np.unique(assignment, return_index=True)[1]]
+    others = np.setdiff1d(np.arange(len(points)), middles)
+    fill = others[torch.randperm(len(others), generator=generator)[: count - len(middles)].numpy()]
+    return torch.from_numpy(np.concatenate([middles, fill]))
+
+
+def central_then_random(points: Tensor, wanted: Tensor, count: int, generator: torch.Generator) -> Tensor:
+    """Returns the middles of ``count`` clusters of the wanted points; with fewer, all of these and random others.
+
+    Args:
+        points: float (n, d).
+        wanted: bool (n,).
+        count: At most n.
+        generator: A CPU generator.
+
+    Returns:
+        int64 (count,) distinct rows on the CPU.
+    """
+    rows = wanted.cpu().nonzero().flatten()
+    if len(rows) > count:
+        return rows[central(points[rows.to(points.device)], count, generator)]
+    others = (~wanted.cpu()).nonzero().flatten()
+    shuffled = others[torch.randperm(len(others), generator=generator)]
+    return torch.cat([rows[torch.randperm(len(rows), generator=generator)], shuffled[: count - len(rows)]])
 
 
 @register
@@ -29,11 +70,5 @@ class KMeans(Strategy):
 
     def pick(self, view: View, indices: Indices, count: int, generator: torch.Generator) -> Indices:
         """Chooses the most central image of each of ``count`` clusters of ``indices``."""
-        clusters = geometry.k_means(view.features(indices), count, generator)
-        nearest_first = best(-clusters.squared_distance, len(indices), generator).numpy()
-        assignment = clusters.assignment.cpu().numpy()[nearest_first]
-        central = nearest_first[np.unique(assignment, return_index=True)[1]]
-        others = np.setdiff1d(np.arange(len(indices)), central)
-        fill = others[torch.randperm(len(others), generator=generator)[: count - len(central)].numpy()]
-        chosen: Indices = indices[np.concatenate([central, fill])]
+        chosen: Indices = indices[central(view.features(indices), count, generator).numpy()]
         return chosen

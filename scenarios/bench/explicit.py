@@ -103,6 +103,21 @@ def coreset(view: View) -> list[int]:
     return picks
 
 
+def max_herding(view: View) -> list[int]:
+    """Picks the image that adds most to the mean of the kernel to the nearest pick, over a matrix of all pairs."""
+    z = view.embedding().double().numpy()
+    z = z / np.linalg.norm(z, axis=1, keepdims=True)
+    labeled, free = view.labeled.tolist(), view.unlabeled.tolist()
+    kernel = np.exp(-np.square(np.linalg.norm(z[:, None] - z[free][None], axis=2)))  # (N, U)
+    covered, picks = kernel[labeled].max(axis=0), []
+    for _ in range(view.query_size):
+        gains = np.maximum(kernel[free] - covered, 0).sum(axis=1)
+        gains[[free.index(pick) for pick in picks]] = -1
+        picks.append(free[int(gains.argmax())])
+        covered = np.maximum(covered, kernel[picks[-1]])
+    return picks
+
+
 def are_central(view: View, picks: list[int]) -> bool:
     """Tells whether picks are one image of each k-means cluster, none farther from its center than another.
 
@@ -181,6 +196,7 @@ PICKS: dict[str, Callable[[View], list[int]]] = {
     "coreset": coreset,
     "tod": tod,
     "isal": isal,
+    "max_herding": max_herding,
     "ensemble_entropy": ensemble_entropy,
     "bald": bald,
 }

@@ -129,7 +129,12 @@ def test_a_single_class(agent, planted, query):
 def test_duplicates_in_the_pool(agent, planted, query):
     source = planted(n=10, labeled=())
     copies = torch.arange(200) % 10
-    view = planted(features=source.features()[copies], logits=source.logits()[copies], query_size=30)
+    view = planted(
+        features=source.features()[copies],
+        logits=source.logits()[copies],
+        embedding=source.embedding()[torch.arange(220) % 10],
+        query_size=30,
+    )
     legal(query(agent, view), view)
 
 
@@ -148,6 +153,7 @@ def test_same_seed_same_query_and_another_cycle_another(agent, planted, query):
     assert np.array_equal(first, query(agent, planted(), seed=3))
     equal = {"features": torch.ones(200, 6), "logits": torch.ones(200, 4), "scores": constant(1.0)}
     equal["members"] = undecided()
+    equal["embedding"] = torch.ones(220, 6)
     view = planted(**equal)
     found = [query(agent, view, seed=3), query(agent, view, seed=4)]
     found.append(query(agent, planted(**equal, cycle=1), seed=3))
@@ -201,6 +207,7 @@ def test_identical_images_are_picked_evenly(agent, planted, query):
         scores=constant(1.0),
         members=(3 * torch.rand(5, 1, 4)).softmax(2).expand(-1, 200, -1),
         images=np.full((220, 8, 8, 1), 100, dtype=np.uint8),
+        embedding=torch.nn.functional.normalize(torch.rand(6), dim=0).expand(220, 6),
         labeled=(),
     )
     found = np.array([query(agent, view, seed) for seed in range(120)])

@@ -1,0 +1,121 @@
+"""Greedy cover: the images under whose kernels most of the pool comes to lie, without a matrix of all pairs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from alenv import geometry
+
+Kernel = Callable[[Tensor], Tensor]  # of squared distances, which it may overwrite; values in [0, 1]
+AHEAD = 32  # candidates whose gains are brought up to date together
+SHRINK = 0.8  # targets are left out once so small a share of them can still gain
+
+
+def top_hat(radius: float) -> Kernel:
+    """Returns the kernel that is 1 at distances below ``radius``, else 0."""
+    square = radius * radius
+    return lambda squared: (squared < square).to(squared.dtype)
+
+
+def gaussian(radius: float) -> Kernel:
+    """Returns the kernel exp(-(distance / radius)^2), ``radius`` above 0."""
+    return lambda squared: squared.div_(-radius * radius).exp_()
+
+
+class Cover:
+    """How well each target is covered, and what each candidate would add.
+
+    The cover of target x is m(x) = max of k(x, c) over the chosen c; candidate c would add
+    sum_x w(x) max(0, k(x, c) - m(x)).
+
+    Attributes:
+        candidates: float32 (n, d).
+        targets: float32 (m, d); those that cannot gain any more may have been left out.
+    """
+
+    def __init__(
+        self, candidates: Tensor, targets: Tensor, kernel: Kernel, weights: Tensor | None = None
+    ) -> None:
+        """Starts with nothing covered.
+
+        Args:
+            candidates: (n, d).
+            targets: (m, d).
+            kernel: Of squared distances, with values in [0, 1].
+            weights: (m,) >= 0; None = all 1.
+        """
+        self.candidates, self.targets = candidates, targets
+        self._kernel = kernel
+        self._weights = torch.ones(len(targets), device=targets.device) if weights is None else weights
+        self._covered = torch.zeros(len(targets), device=targets.device)
+
+    def add(self, centers: Tensor) -> None:
+        """Lets centers (c, d) cover."""
+        for rows in torch.split(centers, max(1, geometry.BLOCK // max(1, len(self.targets)))):
+            values = self._kernel(geometry.squared_distances(rows, self.targets)).amax(0)
+            torch.maximum(self._covered, values, out=self._covered)
+        self._leave_out()
+
+    def _leave_out(self) -> None:
+        """Drops targets that are covered fully, or count for nothing, once there are many."""
+        open_ = (self._covered < 1) & (self._weights > 0)
+        if int(open_.sum()) < SHRINK * len(open_):
+            self.targets, self._weights = self.targets[open_], self._weights[open_]
+            self._covered = self._covered[open_]
+
+    def gains(self, rows: Tensor | None = None) -> Tensor:
+        """Returns what candidates ``rows`` (r,) would add each, float64 (r,) on the CPU; None = all of them."""
+        wanted = torch.arange(len(self.candidates)) if rows is None else rows
+        parts = []
+        for some in torch.split(wanted, max(1, geometry.BLOCK // max(1, len(self.targets)))):
+            values = self._kernel(geometry.squared_distances(self.candidates[some], self.targets))
+            parts.append(values.sub_(self._covered).clamp_(min=0.0) @ self._weights)
+        return torch.cat(parts).cpu().double() if parts else torch.zeros(0, dtype=torch.float64)
+
+
+def greedy(cover: Cover, count: int, generator: torch.Generator) -> Tensor:
+    """Chooses candidates one by one, each the one that adds most; equal ones at random.
+
+    What a candidate adds never grows while others are chosen, so that a gain computed before is an upper bound, and
+    only candidates whose bound is above the best known gain are computed again: the choices are those of the plain
+    greedy rule. Once nothing adds anything, the rest is random.
+
+    Args:
+        cover: What is covered already; it is changed.
+        count: How many, at most n.
+        generator: A CPU generator.
+
+    Returns:
+        int64 (count,) distinct rows of the candidates, in the order of choice, on the CPU.
+
+    Source: Minoux 1978 for the lazy evaluation.
+    """
+    # Of equal bounds the first is taken; in a random order that is any of them.
+    order = torch.randperm(len(cover.candidates), generator=generator)
+    bounds = cover.gains()[order]
+    known = torch.ones(len(order), dtype=torch.bool)  # whether a bound is the gain itself
+    chosen: list[int] = []
+    while len(chosen) < count:
+        best = int(bounds.argmax())
+        if bounds[best] <= 0:
+            break
+        if not known[best]:
+            stale = bounds.masked_fill(known, -torch.inf)
+            likely = stale.topk(min(AHEAD, len(stale))).indices
+            likely = likely[stale[likely] > -torch.inf]
+            # Rounding must not lift a gain above the bound that it had.
+            bounds[likely] = torch.minimum(bounds[likely], cover.gains(order[likely]))
+            known[likely] = True
+            continue
+        chosen.append(best)
+        bounds[best] = -torch.inf
+        known.fill_(False)
+        known[best] = True
+        cover.add(cover.candidates[order[best : best + 1]])
+    free = torch.ones(len(order), dtype=torch.bool)
+    free[chosen] = False
+    rest = free.nonzero().flatten()[: count - len(chosen)]  # in the random order
+    return order[torch.cat([torch.tensor(chosen, dtype=torch.int64), rest])]
