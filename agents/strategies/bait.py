@@ -108,7 +108,8 @@ class Fisher:
         identity = torch.eye(self._own.shape[1], dtype=torch.float64)
         # V M V^T is below 1 for an image that is part of the matrix, were it not for rounding.
         solved = torch.linalg.solve(identity + sign * self._own + 1e-12 * identity, self._aimed)
-        return solved.diagonal(dim1=1, dim2=2).sum(1)
+        traces: Tensor = solved.diagonal(dim1=1, dim2=2).sum(1)
+        return traces
 
     def keep(self, rows: Tensor) -> None:
         """Forgets all images but ``rows`` (m,), which are 0 to m - 1 from now on."""
@@ -210,7 +211,7 @@ class Bait(Strategy):
 
     name: ClassVar[str] = "bait"
     cost: ClassVar[str] = (
-        "one inference pass over the pool, N (C D)^2 for F, then about 8 B^2 C^2 D, C D at most 1024: minutes for B = 1000"
+        "one inference pass over the pool, N (C D)^2 for F, then about 8 B^2 C^2 D, C D <= 1024: minutes for B = 1000"
     )
     source: ClassVar[str] = "Ash et al. 2021, Algorithm 1"
 

@@ -109,7 +109,8 @@ def max_herding(view: View) -> list[int]:
     z = z / np.linalg.norm(z, axis=1, keepdims=True)
     labeled, free = view.labeled.tolist(), view.unlabeled.tolist()
     kernel = np.exp(-np.square(np.linalg.norm(z[:, None] - z[free][None], axis=2)))  # (N, U)
-    covered, picks = kernel[labeled].max(axis=0), []
+    covered = kernel[labeled].max(axis=0)
+    picks: list[int] = []
     for _ in range(view.query_size):
         gains = np.maximum(kernel[free] - covered, 0).sum(axis=1)
         gains[[free.index(pick) for pick in picks]] = -1
