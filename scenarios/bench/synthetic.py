@@ -38,12 +38,16 @@ def synthetic_view(*, pool: int, features: int, classes: int, query_size: int, s
         logits[rows] = planted[rows] @ head.T
     scores = {name: torch.rand(size, generator=random) for name in ("predicted_loss", "labeled_score")}
     members = torch.stack([logits + torch.randn(size, classes, generator=random) for _ in range(MEMBERS)])
+    labels = targets.clone()
+    labels[pool::10] = (
+        labels[pool::10] + 1
+    ) % classes  # a tenth of the split, so that there are errors to look at
     labeled = min(query_size, pool // 2)
     shuffled = np.random.default_rng(seed).permutation(np.arange(labeled, pool))
     view = testbed.planted(
         planted,
         logits,
-        labels=targets.numpy(),
+        labels=labels.numpy(),
         labeled=range(labeled),
         candidates=shuffled[: 10 * query_size].tolist(),
         query_size=query_size,
