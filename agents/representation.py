@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -86,9 +85,3 @@ def fitted_head(features: Tensor, logits: Tensor) -> Head:
     gram.diagonal().add_(RIDGE * float(gram.trace()) / len(gram) + torch.finfo(torch.float64).tiny)
     solved = torch.linalg.solve(gram, products).float().to(features.device)
     return Head(solved[:-1].T.contiguous(), solved[-1])
-
-
-def head_of(view: View) -> Head:
-    """Returns the classifier's head, from its features and logits of the whole pool."""
-    everything = np.arange(len(view))
-    return fitted_head(view.features(everything), view.logits(everything))

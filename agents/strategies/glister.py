@@ -12,7 +12,6 @@ from agents.base import Indices, Strategy, best
 from agents.registry import register
 from agents.strategies.badge import gradient_factors
 from agents.strategies.uncertainty import entropy
-from alenv.pool import OUTLIER
 
 if TYPE_CHECKING:
     from alenv import View
@@ -123,7 +122,7 @@ class Glister(Strategy):
         validated = self._validated(view, features, logits, generator)
         if len(view.labeled):
             labels = view.labels()
-            known = labels != OUTLIER
+            known = labels >= 0
             h, z = _finite(view.features(view.labeled), view.logits(view.labeled))
             validated.step(known_factors(z[known], labels[known]), h[known])
         chosen = greedy(validated, gradient_factors(logits), features, count, generator)
@@ -139,7 +138,7 @@ class Glister(Strategy):
             labels = split.labels()
         else:
             labels = logits.argmax(1)
-        rows = (labels != OUTLIER).cpu().nonzero().flatten()
+        rows = (labels >= 0).cpu().nonzero().flatten()
         rows = rows[torch.randperm(len(rows), generator=generator)[: self.sample]].to(features.device)
         return Validated(features[rows], logits[rows], labels[rows], self.rate)
 
