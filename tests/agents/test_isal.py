@@ -92,7 +92,8 @@ def test_outliers_and_a_diverged_classifier_change_nothing(query):
     view = testbed.planted(
         features, features @ weight.T, labels=changed.numpy(), labeled=view.labeled, query_size=10
     )
-    lowest = view.unlabeled[scores[view.unlabeled].argsort()[:10].numpy()]
+    unlabeled = view.unlabeled.copy()
+    lowest = unlabeled[scores[unlabeled].argsort()[:10].numpy()]
     assert query(agents.make("isal"), view).tolist() == lowest.tolist()
     broken = torch.full((80, 3), torch.nan)
     view = testbed.planted(features, broken, labels=labels.numpy(), labeled=range(5), query_size=10)
