@@ -68,7 +68,9 @@ _REGIME = ("joint", "ensemble", "pretraining", "start")
 def _as_digits(recipe: str) -> dict[str, Any]:
     """Returns the settings with which Digits train under a regime as they always do."""
     plain_recipe, own = Recipe(), DATASETS["digits"].settings
-    taken = [name for name in RECIPES[recipe].settings if name not in _REGIME]
+    taken = [
+        name for name in RECIPES[recipe].settings if name not in _REGIME and not name.startswith("joint_")
+    ]
     return {name: own.get(name, getattr(plain_recipe, name)) for name in taken}
 
 

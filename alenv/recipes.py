@@ -154,6 +154,7 @@ RECIPES: dict[str, NamedRecipe] = {
         "Sohn et al. 2020",
         {
             "joint": "fixmatch",
+            "joint_length": "longest",  # as many steps as it takes to show all unlabeled images
             "lr": 0.03,
             "nesterov": True,
             "batch_size": 64,
