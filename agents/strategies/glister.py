@@ -105,7 +105,7 @@ class Glister(Strategy):
         InvalidQuery: ``rate`` is not a number of at least 0, or ``sample`` no whole number of at least 1.
 
     Differs: public code goes by the summed gradient and divides it by different numbers from choice to choice; here it
-    is a mean throughout. Its regularizers are left out: none of them is in the paper's main results for all sets.
+    is a mean throughout. Its regularizers (random, facility location, diversity) are left out.
     """
 
     name: ClassVar[str] = "glister"

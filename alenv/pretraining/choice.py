@@ -63,8 +63,8 @@ def pretext(name: str, images: ImageSet, recipe: Recipe) -> Pretext:
         )
     if other.image_shape[2] != images.shape[0]:
         raise errors.InvalidRecipe(
-            f"pretraining={name!r} was given, whose images have {other.image_shape[2]} channels, for images of "
-            f"{images.shape[0]}; use a dataset with as many."
+            f"pretraining={name!r} was given, whose images have another number of channels ({other.image_shape[2]}) "
+            f"than the environment's ({images.shape[0]}); use a dataset with as many."
         )
     return OtherLabels(other, images, recipe)
 

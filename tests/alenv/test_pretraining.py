@@ -294,7 +294,7 @@ def test_images_are_brought_to_size() -> None:
         (toy(), "image_folder", errors.UnknownName, "no pretraining 'image_folder'"),
         (toy(), "toy", errors.InvalidRecipe, "for toy itself, whose labels are hidden"),
         (toy(), "twin", errors.InvalidRecipe, "for toy itself, whose labels are hidden"),
-        (toy(), "digits", errors.InvalidRecipe, "have 1 channels, for images of 3"),
+        (toy(), "digits", errors.InvalidRecipe, r"channels \(1\) than the environment's \(3\)"),
         (
             toy(shape=(10, 12, 3)),
             "rotation",
