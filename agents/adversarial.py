@@ -7,14 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from agents.base import Indices
+from agents import options
+from agents.base import Indices, Strategy, at_random, best
 from alenv import Augmentation, fitting
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 CHANNELS = (128, 256, 512, 1024)  # of the encoder's stages; the decoder has them in reverse
 HIDDEN = 512  # of the discriminator
 VAE_STEPS = 2  # for each step of the discriminator
+EPOCHS = 10
 SCORED = 256  # images per batch of scoring, of one size: the last bits of a row depend on it
 
 Pair = tuple[Tensor, Tensor]  # labeled and unlabeled
@@ -274,6 +276,58 @@ class AdversarialTraining:
                 given = self.judged(self.code(view.images(padded))[0], padded)
                 found.append(self.discriminator(given)[: len(chunk)])
         return torch.cat(found)
+
+
+class AdversarialQuery(Strategy):
+    """A query that such networks choose, trained for it from fresh weights; subclasses say which.
+
+    Args:
+        epochs: Passes over the images, labeled and unlabeled together; None = ``EPOCHS``.
+        width: Share of the published channels.
+        latent: Dimensions of a code, at least ``least``.
+        beta: Weight of the KL term.
+        adversary: Weight of the adversarial term in the autoencoder's loss.
+        lr: Learning rate of both Adam optimizers.
+        batch_size: Labeled images per step, and unlabeled ones; at least 2.
+        pool: See ``Strategy``.
+
+    Raises:
+        InvalidQuery: A number is out of range.
+    """
+
+    least: ClassVar[int] = 1  # dimensions of a code
+
+    def __init__(
+        self,
+        *,
+        epochs: int | None = None,
+        width: float = 1.0,
+        latent: int = 32,
+        beta: float = 1.0,
+        adversary: float = 1.0,
+        lr: float = 5e-4,
+        batch_size: int = 128,
+        pool: str | None = None,
+    ) -> None:
+        super().__init__(pool)
+        self.epochs = options.whole("epochs", EPOCHS if epochs is None else epochs)
+        self.width = options.number("width", width, above=True)
+        self.latent = options.whole("latent", latent, least=self.least)
+        self.beta, self.adversary = options.number("beta", beta), options.number("adversary", adversary)
+        self.lr = options.number("lr", lr, above=True)
+        self.batch_size = options.whole("batch_size", batch_size, least=2)
+
+    def trained(self, view: View, indices: Indices, generator: torch.Generator) -> AdversarialTraining:
+        """Returns the networks, trained on the labeled images and ``indices``, and in eval mode."""
+        raise NotImplementedError
+
+    def pick(self, view: View, indices: Indices, count: int, generator: torch.Generator) -> Indices:
+        """Trains on the labeled images and ``indices``, and chooses those that look least labeled."""
+        if len(view.labeled) == 0:
+            return at_random(indices, count, generator)
+        scores = self.trained(view, indices, generator).scores(view, indices)
+        chosen: Indices = indices[best(-scores, count, generator).numpy()]
+        return chosen
 
 
 def shape_of(view: View) -> tuple[int, int, int]:

@@ -123,10 +123,8 @@ class DCoM(Strategy):
         pool: str | None = None,
     ) -> None:
         super().__init__(pool)
-        self.delta, self.purity = (
-            checked_radius("delta", delta),
-            options.number("purity", purity, above=True, most=1),
-        )
+        self.delta = checked_radius("delta", delta)
+        self.purity = options.number("purity", purity, above=True, most=1)
         self.slope, self.middle = options.number("slope", slope), options.number("middle", middle, most=1)
         self.sample = options.whole("sample", sample)
         self.features, self.needs = features, representation.needs_of(features)

@@ -112,10 +112,8 @@ class ProbCover(Strategy):
         pool: str | None = None,
     ) -> None:
         super().__init__(pool)
-        self.delta, self.purity = (
-            checked_radius("delta", delta),
-            options.number("purity", purity, above=True, most=1),
-        )
+        self.delta = checked_radius("delta", delta)
+        self.purity = options.number("purity", purity, above=True, most=1)
         self.features, self.needs = features, representation.needs_of(features)
 
     def pick(self, view: View, indices: Indices, count: int, generator: torch.Generator) -> Indices:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from agents import options
 from agents.adversarial import (
+    AdversarialQuery,
     AdversarialTraining,
     Pair,
     VaalAutoencoder,
@@ -18,14 +19,13 @@ from agents.adversarial import (
     flipped,
     shape_of,
 )
-from agents.base import Indices, Strategy, at_random, best
+from agents.base import Indices, Strategy
 from agents.registry import register
 from alenv import fitting
 
 if TYPE_CHECKING:
     from alenv import View
 
-EPOCHS = 10
 NO_CLASS = -1  # the label of an outlier
 TARGET_SIZES = (1024, 256)  # hidden units of the target learner
 HIDDEN_LAYERS = 4  # of the discriminator
@@ -134,7 +134,7 @@ class RelabelingTraining(AdversarialTraining):
 
 
 @register
-class Sraal(Strategy):
+class Sraal(AdversarialQuery, Strategy):
     """As VAAL, with a discriminator that takes images for labeled as far as the classifier is certain of them.
 
     One half of an image's code restores the image, the other tells the class of a labeled one. The discriminator's
@@ -171,6 +171,8 @@ class Sraal(Strategy):
     )
     source: ClassVar[str] = "Zhang et al. 2020, State-Relabeling Adversarial Active Learning"
 
+    least: ClassVar[int] = 2
+
     def __init__(
         self,
         *,
@@ -185,25 +187,20 @@ class Sraal(Strategy):
         batch_size: int = 250,
         pool: str | None = None,
     ) -> None:
-        super().__init__(pool)
-        self.epochs = options.whole("epochs", EPOCHS if epochs is None else epochs)
-        self.width = options.number("width", width, above=True)
-        self.latent = options.whole("latent", latent, least=2)
-        self.beta, self.adversary = options.number("beta", beta), options.number("adversary", adversary)
+        super().__init__(
+            epochs=epochs,
+            width=width,
+            latent=latent,
+            beta=beta,
+            adversary=adversary,
+            lr=lr,
+            batch_size=batch_size,
+            pool=pool,
+        )
         self.reconstruction = options.number("reconstruction", reconstruction)
         self.target_weight = options.number("target_weight", target_weight)
-        self.lr = options.number("lr", lr, above=True)
-        self.batch_size = options.whole("batch_size", batch_size, least=2)
 
-    def pick(self, view: View, indices: Indices, count: int, generator: torch.Generator) -> Indices:
-        """Trains on the labeled images and ``indices``, and chooses those that look least labeled."""
-        if len(view.labeled) == 0:
-            return at_random(indices, count, generator)
-        scores = self._train(view, indices, generator).scores(view, indices)
-        chosen: Indices = indices[best(-scores, count, generator).numpy()]
-        return chosen
-
-    def _train(self, view: View, indices: Indices, generator: torch.Generator) -> RelabelingTraining:
+    def trained(self, view: View, indices: Indices, generator: torch.Generator) -> RelabelingTraining:
         """Returns the two networks, trained, and in eval mode."""
         runtime, shape, classes = view.runtime, shape_of(view), view.num_classes
         labels = torch.full((len(view),), NO_CLASS, device=view.device)

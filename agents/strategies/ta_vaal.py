@@ -7,22 +7,20 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 from torch import Tensor
 
-from agents import options
 from agents.adversarial import (
+    AdversarialQuery,
     AdversarialTraining,
     VaalAutoencoder,
     VaalDiscriminator,
     flipped,
     shape_of,
 )
-from agents.base import Indices, Strategy, at_random, best
+from agents.base import Indices, Strategy
 from agents.registry import register
 from alenv import fitting
 
 if TYPE_CHECKING:
     from alenv import View
-
-EPOCHS = 10
 
 
 class RankedTraining(AdversarialTraining):
@@ -51,7 +49,7 @@ class RankedTraining(AdversarialTraining):
 
 
 @register
-class TaVaal(Strategy):
+class TaVaal(AdversarialQuery, Strategy):
     """As VAAL, with networks that are told each image's predicted loss; needs a recipe that trains the loss module.
 
     The paper trains it with ``joint="loss_ranking"``; any objective that predicts losses will do. The decoder is given
@@ -85,35 +83,7 @@ class TaVaal(Strategy):
     )
     source: ClassVar[str] = "Kim et al. 2021, Task-Aware Variational Adversarial Active Learning"
 
-    def __init__(
-        self,
-        *,
-        epochs: int | None = None,
-        width: float = 1.0,
-        latent: int = 32,
-        beta: float = 1.0,
-        adversary: float = 1.0,
-        lr: float = 5e-4,
-        batch_size: int = 128,
-        pool: str | None = None,
-    ) -> None:
-        super().__init__(pool)
-        self.epochs = options.whole("epochs", EPOCHS if epochs is None else epochs)
-        self.width = options.number("width", width, above=True)
-        self.latent = options.whole("latent", latent)
-        self.beta, self.adversary = options.number("beta", beta), options.number("adversary", adversary)
-        self.lr = options.number("lr", lr, above=True)
-        self.batch_size = options.whole("batch_size", batch_size, least=2)
-
-    def pick(self, view: View, indices: Indices, count: int, generator: torch.Generator) -> Indices:
-        """Trains on the labeled images and ``indices``, and chooses those that look least labeled."""
-        if len(view.labeled) == 0:
-            return at_random(indices, count, generator)
-        scores = self._train(view, indices, generator).scores(view, indices)
-        chosen: Indices = indices[best(-scores, count, generator).numpy()]
-        return chosen
-
-    def _train(self, view: View, indices: Indices, generator: torch.Generator) -> RankedTraining:
+    def trained(self, view: View, indices: Indices, generator: torch.Generator) -> RankedTraining:
         """Returns the two networks, trained, and in eval mode."""
         runtime, shape, wide = view.runtime, shape_of(view), self.latent + 1
         ranks = torch.zeros(len(view), device=view.device)

@@ -8,26 +8,27 @@ import torch
 
 from agents import options
 from agents.adversarial import (
+    EPOCHS,
+    AdversarialQuery,
     AdversarialTraining,
     VaalAutoencoder,
     VaalDiscriminator,
     flipped,
     shape_of,
 )
-from agents.base import Indices, Strategy, at_random, best
+from agents.base import Indices, Strategy
 from agents.registry import register
 from alenv import fitting
 
 if TYPE_CHECKING:
     from alenv import View
 
-EPOCHS = 10
 ORIGINAL_EPOCHS = 100
 KL = ("mean", "sum")
 
 
 @register
-class Vaal(Strategy):
+class Vaal(AdversarialQuery, Strategy):
     """The images whose codes a discriminator takes least for those of labeled images.
 
     A variational autoencoder of all images and a discriminator of its codes are trained against each other at every
@@ -84,25 +85,20 @@ class Vaal(Strategy):
         original: bool = False,
         pool: str | None = None,
     ) -> None:
-        super().__init__(pool)
         usual = (ORIGINAL_EPOCHS, "sum") if options.flag("original", original) else (EPOCHS, "mean")
-        self.epochs = options.whole("epochs", usual[0] if epochs is None else epochs)
+        super().__init__(
+            epochs=usual[0] if epochs is None else epochs,
+            width=width,
+            latent=latent,
+            beta=beta,
+            adversary=adversary,
+            lr=lr,
+            batch_size=batch_size,
+            pool=pool,
+        )
         self.kl = options.word("kl", usual[1] if kl is None else kl, KL)
-        self.width = options.number("width", width, above=True)
-        self.latent = options.whole("latent", latent)
-        self.beta, self.adversary = options.number("beta", beta), options.number("adversary", adversary)
-        self.lr = options.number("lr", lr, above=True)
-        self.batch_size = options.whole("batch_size", batch_size, least=2)
 
-    def pick(self, view: View, indices: Indices, count: int, generator: torch.Generator) -> Indices:
-        """Trains on the labeled images and ``indices``, and chooses those that look least labeled."""
-        if len(view.labeled) == 0:
-            return at_random(indices, count, generator)
-        scores = self._train(view, indices, generator).scores(view, indices)
-        chosen: Indices = indices[best(-scores, count, generator).numpy()]
-        return chosen
-
-    def _train(self, view: View, indices: Indices, generator: torch.Generator) -> AdversarialTraining:
+    def trained(self, view: View, indices: Indices, generator: torch.Generator) -> AdversarialTraining:
         """Returns the two networks, trained, and in eval mode."""
         runtime, shape = view.runtime, shape_of(view)
         training = AdversarialTraining(

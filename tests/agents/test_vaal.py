@@ -177,7 +177,7 @@ def test_a_query_repeats_bit_for_bit_and_asks_no_classifier(planted):
     view, found = planted(), []
     for _ in range(2):
         agent, generator = agents.make(QUICK), stream(5)
-        trained = agent._train(view, view.unlabeled, generator)
+        trained = agent.trained(view, view.unlabeled, generator)
         found.append([*trained.coder.state_dict().values(), *trained.discriminator.state_dict().values()])
         assert not trained.coder.training
         before = [each.clone() for each in trained.coder.state_dict().values()]
