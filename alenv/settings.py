@@ -3,83 +3,25 @@
 from __future__ import annotations
 
 import dataclasses
-import math
-import numbers
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from alenv.errors import AlenvError, InvalidProtocol, InvalidRecipe, unknown
-
-Rule = tuple[str, Callable[[Any], bool]]  # what is allowed, in words, and the test for it
-
-
-def _field(default: Any, rule: Rule) -> Any:
-    return dataclasses.field(default=default, metadata={"rule": rule})
-
-
-def _is_integer(value: Any) -> bool:
-    return isinstance(value, numbers.Integral) and not isinstance(value, bool)
-
-
-def _is_real(value: Any) -> bool:
-    return isinstance(value, numbers.Real) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def _choice(default: str | None, *allowed: str | None) -> Any:
-    return _field(default, one_of(*allowed))
-
-
-def one_of(*allowed: str | None) -> Rule:
-    """Allows some names."""
-    words = ", ".join("None" if name is None else repr(name) for name in allowed)
-    return f"one of {words}", lambda value: value in allowed
-
-
-def whole(least: int) -> Rule:
-    """Allows whole numbers of at least ``least``."""
-    return f"a whole number of at least {least}", lambda value: _is_integer(value) and value >= least
-
-
-def number(least: float = 0.0, most: float = math.inf, above: bool = False) -> Rule:
-    """Allows finite numbers from ``least`` (with ``above``: without it) to ``most``."""
-    words = f"a number {'above' if above else 'of at least'} {least:g}"
-    words += "" if most == math.inf else f" and at most {most:g}"
-
-    def test(value: Any) -> bool:
-        return _is_real(value) and (value > least if above else value >= least) and value <= most
-
-    return words, test
-
-
-def _integer(default: int, least: int) -> Any:
-    return _field(default, whole(least))
-
-
-def _real(default: float, least: float = 0.0, most: float = math.inf, above: bool = False) -> Any:
-    return _field(default, number(least, most, above))
-
-
-def _flag(default: bool) -> Any:
-    return _field(default, ("True or False", lambda value: isinstance(value, bool)))
-
-
-def _optional(spec: Any) -> Any:
-    words, test = spec.metadata["rule"]
-    return _field(None, (f"None or {words}", lambda value: value is None or test(value)))
-
-
-def _text(default: str) -> Any:
-    return _field(default, ("a string", lambda value: isinstance(value, str)))
-
-
-def _text_or_none() -> Any:
-    return _field(None, ("None or a string", lambda value: value is None or isinstance(value, str)))
-
-
-def _or_word(word: str, spec: Any) -> Any:
-    words, test = spec.metadata["rule"]
-    return _field(spec.default, (f"{word!r} or {words}", lambda value: value == word or test(value)))
+from alenv.errors import InvalidProtocol, InvalidRecipe, unknown
+from alenv.rules import (
+    check_fields,
+    choice,
+    field_of,
+    flag,
+    integer,
+    is_integer,
+    is_real,
+    optional,
+    or_word,
+    real,
+    text,
+    text_or_none,
+)
 
 
 def is_path(value: str | None) -> bool:
@@ -88,15 +30,7 @@ def is_path(value: str | None) -> bool:
 
 
 def _fractions(value: Any) -> bool:
-    return isinstance(value, tuple) and all(_is_real(v) and 0 < v < 1 for v in value)
-
-
-def _check_fields(settings: Any, error: type[AlenvError]) -> None:
-    for spec in dataclasses.fields(settings):
-        value = getattr(settings, spec.name)
-        words, test = spec.metadata["rule"]
-        if not test(value):
-            raise error(f"{spec.name}={value!r} was given; it must be {words}.")
+    return isinstance(value, tuple) and all(is_real(v) and 0 < v < 1 for v in value)
 
 
 LINEAR_HEADS = ("ridge", "logistic")  # on frozen features
@@ -172,50 +106,50 @@ class Recipe:
         InvalidRecipe: A value is out of range, or two do not go together.
     """
 
-    head: str = _text("network")
-    backbone: str = _field("resnet18", ("a backbone's name", lambda value: isinstance(value, str)))
-    width: int | None = _optional(_integer(1, 1))
-    dropout: float = _real(0.0, most=0.95)
-    ensemble: int = _integer(1, 1)
-    optimizer: str = _choice("sgd", "sgd", "adam", "adamw", "rmsprop")
-    lr: float = _real(0.1, above=True)
-    momentum: float = _real(0.9, most=0.9999)
-    nesterov: bool = _flag(False)
-    weight_decay: float = _real(5e-4)
-    decay: str = _choice("all", "all", "weights")
-    batch_size: int = _integer(128, 1)
-    epochs: int = _integer(200, 1)
-    schedule: str = _choice("multistep", "multistep", "cosine", "onecycle", "constant")
-    milestones: tuple[float, ...] = _field((0.8,), ("a list of shares between 0 and 1", _fractions))
-    lr_factor: float = _real(0.1, above=True)
-    warmup: float = _real(0.0, most=0.9)
-    stop_accuracy: float | None = _optional(_real(0.0, most=1.0, above=True))
-    start: str = _choice("warm", "warm", "cold", "pretrained")
-    pretraining: str | None = _text_or_none()
-    pretraining_epochs: int | None = _optional(_integer(1, 1))
-    pretraining_batch_size: int | None = _optional(_integer(2, 2))
-    pretraining_lr: float | None = _optional(_real(0.1, above=True))
-    augment: bool = _flag(True)
-    flip: bool = _flag(True)
-    crop_padding: int = _integer(4, 0)
-    trivial_augment: bool = _flag(False)
-    cutout: int = _integer(0, 0)
-    low_resolution: float = _real(0.0, most=0.9)
-    low_resolution_scale: float = _real(0.625, most=1.0, above=True)
-    label_smoothing: float = _real(0.0, most=0.95)
-    joint: str | None = _text_or_none()
-    joint_options: tuple[tuple[str, Any], ...] = _field(
+    head: str = text("network")
+    backbone: str = field_of("resnet18", ("a backbone's name", lambda value: isinstance(value, str)))
+    width: int | None = optional(integer(1, 1))
+    dropout: float = real(0.0, most=0.95)
+    ensemble: int = integer(1, 1)
+    optimizer: str = choice("sgd", "sgd", "adam", "adamw", "rmsprop")
+    lr: float = real(0.1, above=True)
+    momentum: float = real(0.9, most=0.9999)
+    nesterov: bool = flag(False)
+    weight_decay: float = real(5e-4)
+    decay: str = choice("all", "all", "weights")
+    batch_size: int = integer(128, 1)
+    epochs: int = integer(200, 1)
+    schedule: str = choice("multistep", "multistep", "cosine", "onecycle", "constant")
+    milestones: tuple[float, ...] = field_of((0.8,), ("a list of shares between 0 and 1", _fractions))
+    lr_factor: float = real(0.1, above=True)
+    warmup: float = real(0.0, most=0.9)
+    stop_accuracy: float | None = optional(real(0.0, most=1.0, above=True))
+    start: str = choice("warm", "warm", "cold", "pretrained")
+    pretraining: str | None = text_or_none()
+    pretraining_epochs: int | None = optional(integer(1, 1))
+    pretraining_batch_size: int | None = optional(integer(2, 2))
+    pretraining_lr: float | None = optional(real(0.1, above=True))
+    augment: bool = flag(True)
+    flip: bool = flag(True)
+    crop_padding: int = integer(4, 0)
+    trivial_augment: bool = flag(False)
+    cutout: int = integer(0, 0)
+    low_resolution: float = real(0.0, most=0.9)
+    low_resolution_scale: float = real(0.625, most=1.0, above=True)
+    label_smoothing: float = real(0.0, most=0.95)
+    joint: str | None = text_or_none()
+    joint_options: tuple[tuple[str, Any], ...] = field_of(
         (), ("a list of pairs", lambda v: isinstance(v, tuple))
     )
-    embedding: str | None = _text_or_none()
-    embedding_size: int = _integer(256, 1)
-    ridge_penalty: float | str = _or_word("auto", _real(1.0, above=True))
-    logistic_penalty: float = _real(0.1, above=True)
-    beta: float = _real(10.0, above=True)
-    precision: str = _choice("auto", "auto", "bf16", "fp32")
+    embedding: str | None = text_or_none()
+    embedding_size: int = integer(256, 1)
+    ridge_penalty: float | str = or_word("auto", real(1.0, above=True))
+    logistic_penalty: float = real(0.1, above=True)
+    beta: float = real(10.0, above=True)
+    precision: str = choice("auto", "auto", "bf16", "fp32")
 
     def __post_init__(self) -> None:
-        _check_fields(self, InvalidRecipe)
+        check_fields(self, InvalidRecipe)
         if self.start == "pretrained" and self.pretraining is None:
             raise InvalidRecipe(
                 "start='pretrained' was given without weights; add pretraining='rotation' or FILE."
@@ -283,22 +217,22 @@ class Protocol:
         InvalidProtocol: A value is out of range; ``fitted`` says whether they fit a pool.
     """
 
-    initial_size: int = _integer(1000, 0)
-    query_size: int = _integer(1000, 1)
-    budget: int | str = _field(
+    initial_size: int = integer(1000, 0)
+    query_size: int = integer(1000, 1)
+    budget: int | str = field_of(
         9000,
-        ("a whole number of at least 0 or 'all'", lambda v: v == "all" or (_is_integer(v) and v >= 0)),
+        ("a whole number of at least 0 or 'all'", lambda v: v == "all" or (is_integer(v) and v >= 0)),
     )
-    initial_set: str = _text("random")
-    validation: int = _integer(0, 0)
-    data_seed: int = _integer(0, 0)
-    redundancy: int = _integer(1, 1)
-    imbalance: float = _real(1.0, least=1.0)
-    outliers: int = _integer(0, 0)
-    label_noise: float = _real(0.0, most=1.0)
+    initial_set: str = text("random")
+    validation: int = integer(0, 0)
+    data_seed: int = integer(0, 0)
+    redundancy: int = integer(1, 1)
+    imbalance: float = real(1.0, least=1.0)
+    outliers: int = integer(0, 0)
+    label_noise: float = real(0.0, most=1.0)
 
     def __post_init__(self) -> None:
-        _check_fields(self, InvalidProtocol)
+        check_fields(self, InvalidProtocol)
         if not self.lists_initial_set and self.initial_set not in INITIAL_SETS:
             raise unknown("initial set", self.initial_set, (*INITIAL_SETS, "FILE"))
 
@@ -382,23 +316,23 @@ class Options:
         InvalidRecipe: A value is none of those that are allowed.
     """
 
-    observe: str = _choice("candidates", *OBSERVATIONS)
-    candidates: int | None = _optional(_integer(1, 1))
-    reward: str = _choice("accuracy", "accuracy", "gain", "auc_gain")
-    on_invalid: str = _choice("replace", "replace", "raise")
-    test: bool = _flag(True)
-    allow_peek: bool = _flag(False)
-    device: str = _text("auto")
-    threads: int | None = _optional(_integer(1, 1))
-    root: str | None = _text_or_none()
-    image_size: int = _integer(32, 1)
-    on_corrupt: str = _choice("raise", "raise", "skip")
-    test_share: float = _real(0.2)
-    split_seed: int = _integer(0, 0)
-    default_device: str = _text("auto")
+    observe: str = choice("candidates", *OBSERVATIONS)
+    candidates: int | None = optional(integer(1, 1))
+    reward: str = choice("accuracy", "accuracy", "gain", "auc_gain")
+    on_invalid: str = choice("replace", "replace", "raise")
+    test: bool = flag(True)
+    allow_peek: bool = flag(False)
+    device: str = text("auto")
+    threads: int | None = optional(integer(1, 1))
+    root: str | None = text_or_none()
+    image_size: int = integer(32, 1)
+    on_corrupt: str = choice("raise", "raise", "skip")
+    test_share: float = real(0.2)
+    split_seed: int = integer(0, 0)
+    default_device: str = text("auto")
 
     def __post_init__(self) -> None:
-        _check_fields(self, InvalidRecipe)
+        check_fields(self, InvalidRecipe)
 
 
 @dataclass(frozen=True)

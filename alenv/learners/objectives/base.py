@@ -15,7 +15,8 @@ from torch import Tensor, nn
 
 from alenv import nets
 from alenv.learners.augmentation import Augmentation
-from alenv.settings import Recipe, Rule
+from alenv.rules import Rule
+from alenv.settings import Recipe
 
 Batch = tuple[Tensor, Tensor | None]  # labeled pool indices (n,), unlabeled pool indices (m,) or None
 
@@ -105,7 +106,7 @@ class Objective:
     Attributes:
         options: The objective's own options with their defaults; given to ``gym.make`` under these names, which
             start with ``joint_``.
-        rules: What is allowed for an option (see ``alenv.settings.whole`` and ``number``); where nothing stands
+        rules: What is allowed for an option (see ``alenv.rules.whole`` and ``number``); where nothing stands
             here, any value of its default's type.
         provides: Names of the scores that ``scores`` returns for pool images (``"predicted_loss"``,
             ``"labeled_score"``).

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from alenv import fitting, nets
 from alenv.learners.objectives.base import Batch, Objective, Step
 from alenv.learners.objectives.registry import register
-from alenv.settings import Rule, number, whole
+from alenv.rules import Rule, number, whole
 
 
 class Discriminator(nn.Module):

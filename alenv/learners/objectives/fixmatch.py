@@ -14,7 +14,7 @@ from alenv.learners.augmentation import Augmentation
 from alenv.learners.objectives.average import WeightAverage
 from alenv.learners.objectives.base import Batch, Objective, Step
 from alenv.learners.objectives.registry import register
-from alenv.settings import Rule, number, one_of, whole
+from alenv.rules import Rule, number, one_of, whole
 
 
 def guessing_loss(weak: Tensor, strong: Tensor, threshold: float) -> Tensor:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from alenv import nets
 from alenv.learners.objectives.base import Objective, Step
 from alenv.learners.objectives.registry import register
-from alenv.settings import Rule, number, whole
+from alenv.rules import Rule, number, whole
 
 
 class LossModule(nn.Module):

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from alenv.learners.objectives.loss_prediction import LossPrediction, flipped_pairs
 from alenv.learners.objectives.registry import register
-from alenv.settings import Rule
+from alenv.rules import Rule
 
 
 def logistic_ranking_loss(predicted: Tensor, losses: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from alenv import fitting, nets
 from alenv.learners.objectives.average import WeightAverage
 from alenv.learners.objectives.base import Batch, Objective, Step
 from alenv.learners.objectives.registry import register
-from alenv.settings import Rule, number, one_of, whole
+from alenv.rules import Rule, number, one_of, whole
 
 
 def ramp(progress: float, length: float) -> float:

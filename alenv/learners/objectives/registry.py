@@ -11,7 +11,8 @@ from alenv import plugins
 from alenv.errors import InvalidRecipe, unknown
 from alenv.explained import Explained
 from alenv.learners.objectives.base import Objective
-from alenv.settings import Recipe, Rule, number
+from alenv.rules import Rule, number
+from alenv.settings import Recipe
 
 _OBJECTIVES: dict[str, type[Objective]] = {}
 Kind = TypeVar("Kind", bound=type[Objective])
