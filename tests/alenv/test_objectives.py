@@ -615,7 +615,7 @@ def test_the_teacher_sees_other_crops_and_stays_an_average(monkeypatch: pytest.M
     plain = Step.forward
 
     def spy(self: Step, pictures: Tensor, classifier: Any = None) -> Any:
-        passed.append((classifier is made.objective._average.network, pictures))  # type: ignore[attr-defined]  # gym.Env lacks it
+        passed.append((classifier is made.objective._average.network, pictures))  # type: ignore[attr-defined]  # its own
         assert classifier.training
         assert self.unlabeled is not None
         students = torch.cat([self.labeled.images, self.unlabeled.images])
