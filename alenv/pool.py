@@ -65,13 +65,13 @@ def build(labels: Indices, num_classes: int, protocol: Protocol) -> tuple[Indice
         labels: int64 (n,) labels of all training rows (``OUTLIER``: no class); they shape classes, and leave no
             trace in the order.
         num_classes: C.
-        protocol: ``validation``, ``imbalance``, ``redundancy``, seeded by ``data_seed``.
+        protocol: ``validation``, ``pool_size``, ``imbalance``, ``redundancy``, seeded by ``data_seed``.
 
     Returns:
         The pool's dataset rows (N,) and the validation rows (V,).
 
     Raises:
-        InvalidProtocol: The validation split leaves no pool.
+        InvalidProtocol: The validation split leaves no pool, or a smaller one than ``pool_size``.
     """
     eligible = int((labels != OUTLIER).sum())
     if protocol.validation >= eligible:
@@ -83,6 +83,13 @@ def build(labels: Indices, num_classes: int, protocol: Protocol) -> tuple[Indice
     order = random.permutation(len(labels))
     validation = np.sort(order[labels[order] != OUTLIER][: protocol.validation])
     rows = np.setdiff1d(order, validation)
+    if protocol.pool_size is not None:
+        if protocol.pool_size > len(rows):
+            raise InvalidProtocol(
+                f"pool_size={protocol.pool_size} was given for {len(rows)} training images; use at most {len(rows)}."
+            )
+        drawn = order[np.isin(order, rows)]
+        rows = np.sort(drawn[: protocol.pool_size])
     if protocol.imbalance > 1:
         rows = imbalanced(rows, labels, num_classes, protocol.imbalance, random)
     if protocol.redundancy > 1:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import resource
-import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -14,6 +12,7 @@ import joblib
 import torch
 from torch import Tensor
 
+from alenv import memory
 from alenv.errors import UnknownName
 from alenv.nets.classifier import Classifier, Outputs
 
@@ -74,7 +73,7 @@ class Runtime:
     @property
     def records(self) -> bool:
         """Whether training steps are recorded and replayed (CUDA graphs); ``ALENV_CUDA_GRAPHS=0`` switches it off."""
-        return self.device.startswith("cuda") and os.environ.get("ALENV_CUDA_GRAPHS", "1") != "0"
+        return self._on_cuda and os.environ.get("ALENV_CUDA_GRAPHS", "1") != "0"
 
     def outputs(self, classifier: Classifier, pictures: Tensor) -> Outputs:
         """Classifies normalized images, float32 (n, C, H, W), in this precision."""
@@ -87,14 +86,24 @@ class Runtime:
             return nullcontext()
         return torch.autocast(torch.device(self.device).type, dtype=torch.bfloat16)
 
+    def memory(self) -> float:
+        """Returns the memory held now in MB: the device's on CUDA, else this process's resident set."""
+        return torch.cuda.memory_allocated(self.device) / 1e6 if self._on_cuda else memory.resident()
+
     def peak_memory(self) -> float:
-        """Returns the largest memory held so far in MB: the device's on CUDA, else this process's resident set."""
-        if self.device.startswith("cuda"):
-            return torch.cuda.max_memory_allocated(self.device) / 1e6
-        unit = (
-            1 if sys.platform == "darwin" else 1024
-        )  # ru_maxrss is in bytes on macOS, in kibibytes on Linux
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
+        """Returns the most memory held in MB since ``forget_peak_memory``, or where that does nothing, ever."""
+        return torch.cuda.max_memory_allocated(self.device) / 1e6 if self._on_cuda else memory.resident_peak()
+
+    def forget_peak_memory(self) -> None:
+        """Makes ``peak_memory`` count from now, on CUDA and where the system can."""
+        if self._on_cuda:
+            torch.cuda.reset_peak_memory_stats(self.device)
+        else:
+            memory.forget_resident_peak()
+
+    @property
+    def _on_cuda(self) -> bool:
+        return self.device.startswith("cuda")
 
 
 @contextmanager

@@ -205,6 +205,8 @@ class Protocol:
             classes; ``"kmeans++"`` or ``"kcenter"`` on ``embedding``; or a file that lists it, one dataset row or image
             path a line (or a ``.npy`` array of rows), whose length is then the ``initial_size``.
         validation: Training images held out of the pool, with labels that the environment may use.
+        pool_size: Images of the pool before it is shaped, a random part of what the validation split leaves; None =
+            all.
         data_seed: Seed of the splits and of the pool's shape, the same for every episode.
         redundancy: Each image of the shaped part of the pool stands in it about this many times; 1 for none.
         imbalance: Ratio between the largest and the smallest class, falling geometrically over the classes.
@@ -225,6 +227,7 @@ class Protocol:
     )
     initial_set: str = text("random")
     validation: int = integer(0, 0)
+    pool_size: int | None = optional(integer(1, 1))
     data_seed: int = integer(0, 0)
     redundancy: int = integer(1, 1)
     imbalance: float = real(1.0, least=1.0)

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import gc
 import multiprocessing
-import sys
 import time
 from collections.abc import Sequence
 from multiprocessing.connection import Connection
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +14,7 @@ import torch
 
 import agents
 from agents.strategies.badge import gradient_distances, gradient_factors
+from alenv import memory
 from alenv.errors import AlenvError
 from scenarios.bench import explicit
 from scenarios.bench.synthetic import synthetic_view
@@ -88,11 +87,12 @@ def _measure_one(
         agent = agents.make(spelled)
         agent.reset(view, seed=0)
         gc.collect()
-        before = _resident_now()
+        memory.forget_resident_peak()
+        before = memory.resident()
         start = time.perf_counter()
         picks = agent.act(None)
         seconds = time.perf_counter() - start
-        extra = max(0.0, _resident_peak() - before)
+        extra = max(0.0, memory.resident_peak() - before)
         if len(np.unique(picks)) != view.query_size:
             raise AlenvError(f"{spelled} returned {len(np.unique(picks))} distinct images.")
     except AlenvError as error:
@@ -116,27 +116,3 @@ def is_exact(spelled: str, classes: int) -> bool | None:
     if spelled == "kmeans":
         return explicit.are_central(view, picks)
     return picks == explicit.PICKS[spelled](view) if spelled in explicit.PICKS else None
-
-
-def _resident_now() -> float:
-    """Returns the resident memory in MB and, where the system can, forgets the peak so far."""
-    if not sys.platform.startswith("linux"):
-        return _resident_peak()
-    Path("/proc/self/clear_refs").write_text("5")  # sets VmHWM back to VmRSS
-    return _status("VmRSS")
-
-
-def _resident_peak() -> float:
-    """Returns the largest resident memory in MB."""
-    if sys.platform.startswith("linux"):
-        return _status("VmHWM")
-    import resource  # noqa: PLC0415  (there is none on Windows)
-
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6  # bytes on macOS
-
-
-def _status(field: str) -> float:
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith(f"{field}:"):
-            return int(line.split()[1]) * 1024 / 1e6
-    raise AlenvError(f"/proc/self/status has no {field}; memory cannot be measured on this system.")

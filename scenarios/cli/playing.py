@@ -74,7 +74,7 @@ def _complain(sentences: Iterable[str]) -> None:
 def _print(outcome: Outcome) -> None:
     console = Console()
     for drawn in outcome.pictures:
-        console.print(table(drawn.arms, drawn.picture.against, drawn.picture.title))
+        console.print(table(drawn.arms, drawn.picture))
     for path in (*(drawn.file for drawn in outcome.pictures), outcome.curves):
         if path is not None:
             click.echo(str(path))

@@ -53,6 +53,7 @@ def run(
         published=found.published,
         keep_weights=keep_weights,
         render=render,
+        fewer={} if seeds else grid.fewer,
     )
     from scenarios.cli.playing import play_and_report  # noqa: PLC0415  (pictures take a second to load)
 

@@ -46,8 +46,8 @@ def _explain(found: Scenario, options: dict[str, object], console: Console) -> N
     table = Fitted(columns, ["what it is", "arms", "seeds", "runs", "environment"])
     for size, grid in found.sizes.items():
         environments = ", ".join(sorted({arm.env_id for arm in grid.arms}))
-        runs = len(grid.arms) * grid.seeds
-        table.add_row(size, environments, str(len(grid.arms)), str(grid.seeds), str(runs), grid.note)
+        seeds = "-".join(map(str, sorted({grid.seeds, *grid.fewer.values()})))
+        table.add_row(size, environments, str(len(grid.arms)), seeds, str(grid.runs), grid.note)
     console.print(table)
     for picture in found.pictures:
         console.print(f"{picture.name}.png: {escape(picture.title)} ({escape(', '.join(picture.labels))})")

@@ -17,11 +17,19 @@ _COUNTS = ("initial_size", "query_size", "budget")
 
 @dataclass(frozen=True)
 class Grid:
-    """One size of a scenario: its arms, how many seeds, and what it asks of the machine."""
+    """One size of a scenario.
+
+    Attributes:
+        arms: The arms.
+        seeds: How many seeds they play.
+        note: What it asks of the machine.
+        fewer: Label -> how many seeds an arm plays that plays fewer.
+    """
 
     arms: tuple[Arm, ...]
     seeds: int
     note: str
+    fewer: Mapping[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         labels = [arm.label for arm in self.arms]
@@ -33,6 +41,11 @@ class Grid:
         """The labels of the arms."""
         return tuple(arm.label for arm in self.arms)
 
+    @property
+    def runs(self) -> int:
+        """How many runs it takes."""
+        return sum(self.fewer.get(label, self.seeds) for label in self.labels)
+
 
 @dataclass(frozen=True)
 class Picture:
@@ -43,6 +56,8 @@ class Picture:
         title: What it shows; empty for a comparison's only picture.
         labels: The arms, in the order of the table.
         against: Label -> the label it is subtracted from; an arm that is not in it has no difference.
+        ranked: Whether the arms are shown in the order of their differences, with what a query costs, and as
+            intervals rather than as curves: for more arms than curves can be told apart.
 
     Raises:
         UnknownName: An arm is subtracted that is not shown, or from one that is not.
@@ -53,6 +68,7 @@ class Picture:
     title: str
     labels: tuple[str, ...]
     against: Mapping[str, str] = field(default_factory=dict)
+    ranked: bool = False
 
     def __post_init__(self) -> None:
         for label in (*self.against, *self.against.values()):
@@ -142,7 +158,7 @@ class Scenario:
         named += [label for check in self.checks for label in (check.label, check.against)]
         named += [number.label for number in self.published]
         for size, grid in self.sizes.items():
-            for label in named:
+            for label in (*named, *grid.fewer):
                 if label not in grid.labels:
                     raise unknown(f"arm of size {size} named", label, grid.labels)
         for check in self.checks:

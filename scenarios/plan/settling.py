@@ -23,11 +23,11 @@ from scenarios.plan.arm import CODE, Arm, check_environment, make_environment
 
 
 def settle(arms: Sequence[Arm], say: Callable[[str], None] = lambda note: None) -> tuple[Arm, ...]:
-    """Resolves arms, checks that each can be made, and gives all one validation split if an agent needs it.
+    """Resolves arms, checks that each can be made, and gives those of a dataset one validation split if need be.
 
     What the files behind an arm hold is recorded in ``Arm.content``.
 
-    That split is the one that some arms name, else a tenth of the smallest pool.
+    That split is the one that some arms of the dataset name, else a tenth of the smallest pool.
 
     Args:
         arms: What is to be compared.
@@ -50,7 +50,7 @@ def settle(arms: Sequence[Arm], say: Callable[[str], None] = lambda note: None) 
             _check_needs(arm, player, needs.offers(recipe, protocol), recipe)
     _check_embeddings(resolved)
     made: dict[str, _Facts] = {}  # not the environments: their networks and images may be large
-    sizes, said = [], set[str]()
+    played, said = [], set[str]()
     for position, (arm, player) in enumerate(zip(resolved, players, strict=True)):
         key = json.dumps([arm.env_id, dict(arm.env_kwargs)], sort_keys=True)
         if key not in made:
@@ -60,20 +60,40 @@ def settle(arms: Sequence[Arm], say: Callable[[str], None] = lambda note: None) 
                 said.add(facts.found)
         facts = made[key]
         _check_needs(arm, player, facts.offers, facts.recipe)
-        sizes.append((facts.pool, facts.validation))
+        played.append(facts)
         resolved[position] = replace(arm, content=_content(arm, facts))
-    if not any("validation" in player.needs for player in players):
-        return tuple(resolved)
-    named = sorted({split for _, split in sizes if split})
-    if len(named) > 1:
-        raise InvalidProtocol(
-            f"Arms with validation={' and '.join(map(str, named))} were given beside an agent that reads validation "
-            "accuracy; give all arms one split."
-        )
-    split = named[0] if named else min(pool for pool, _ in sizes) // 10
+    return _with_split(resolved, players, played)
+
+
+def _with_split(
+    arms: Sequence[Arm], players: Sequence[agents.Agent], played: Sequence[_Facts]
+) -> tuple[Arm, ...]:
+    """Gives all arms of a dataset one validation split where an agent of one needs it.
+
+    Raises:
+        InvalidProtocol: Two arms of such a dataset name different splits.
+    """
+    splits = {}
+    for dataset in {facts.checksum for facts in played}:
+        found = [
+            (player, facts)
+            for player, facts in zip(players, played, strict=True)
+            if facts.checksum == dataset
+        ]
+        if not any("validation" in player.needs for player, _ in found):
+            continue
+        named = sorted({facts.validation for _, facts in found if facts.validation})
+        if len(named) > 1:
+            raise InvalidProtocol(
+                f"Arms with validation={' and '.join(map(str, named))} were given beside an agent that reads "
+                "validation accuracy; give all arms one split."
+            )
+        splits[dataset] = named[0] if named else min(facts.pool for _, facts in found) // 10
     return tuple(
-        arm if own else replace(arm, env_kwargs={**arm.env_kwargs, "validation": split})
-        for arm, (_, own) in zip(resolved, sizes, strict=True)
+        replace(arm, env_kwargs={**arm.env_kwargs, "validation": splits[facts.checksum]})
+        if facts.checksum in splits and not facts.validation
+        else arm
+        for arm, facts in zip(arms, played, strict=True)
     )
 
 

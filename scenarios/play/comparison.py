@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,7 @@ class Comparison:
         published: Numbers to compare with.
         keep_weights: Whether the weights of the last cycles and the first cycles stay.
         render: Whether the picture of every cycle is kept.
+        fewer: Label -> how many of the seeds an arm plays that plays fewer.
     """
 
     title: str
@@ -50,6 +51,7 @@ class Comparison:
     published: tuple[Published, ...] = ()
     keep_weights: bool = False
     render: bool = False
+    fewer: Mapping[str, int] = field(default_factory=dict)
 
     def runs(self, threads: int | None, jobs: int) -> list[Run]:
         """Returns all runs, seeds in blocks of ``jobs``: no process waits for another's first cycle."""
@@ -59,6 +61,7 @@ class Comparison:
             for block in blocks
             for arm in self.arms
             for seed in block
+            if seed in self.shown.seeds_of(arm.label)
         ]
 
     @property
@@ -72,6 +75,7 @@ class Comparison:
             claim=self.claim,
             checks=self.checks,
             published=self.published,
+            fewer=self.fewer,
         )
 
 

@@ -8,7 +8,7 @@ import secrets
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,7 @@ class Shown:
         claim: What the runs should show; may be empty.
         checks: What decides the claim.
         published: Numbers to compare with.
+        fewer: Label -> how many of the seeds an arm plays that plays fewer.
     """
 
     title: str
@@ -43,6 +44,11 @@ class Shown:
     claim: str = ""
     checks: tuple[Check, ...] = ()
     published: tuple[Published, ...] = ()
+    fewer: Mapping[str, int] = field(default_factory=dict)
+
+    def seeds_of(self, label: str) -> tuple[int, ...]:
+        """Returns the seeds that an arm plays."""
+        return self.seeds[: self.fewer.get(label)]
 
     @classmethod
     def from_json(cls, found: Mapping[str, Any]) -> Shown:
@@ -56,6 +62,7 @@ class Shown:
             claim=found["claim"],
             checks=tuple(Check(**check) for check in found["checks"]),
             published=tuple(Published(**number) for number in found["published"]),
+            fewer=found.get("fewer", {}),  # earlier versions had none
         )
 
 
@@ -197,7 +204,7 @@ class ComparisonFolder:
         settings = self.settings()
         if settings is None or settings.shown is None:
             return True
-        shown = {(label, seed) for label in settings.shown.labels for seed in settings.shown.seeds}
+        shown = {(label, seed) for label in settings.shown.labels for seed in settings.shown.seeds_of(label)}
         begun = {(run.arm.label, run.seed): run for run in self.runs(settings)}
         runs = [begun.get(key) or Run(settings.arms[key[0]], key[1], self.path) for key in {*shown, *begun}]
         return not all(

@@ -72,7 +72,8 @@ class Record:
     def totals(self) -> dict[str, float | None]:
         """Returns optimizer steps and peak memory of all cycles; None where no cycle says them."""
         steps = [row["optimizer_steps"] for row in self.costs if "optimizer_steps" in row]
-        peaks = [row["peak_memory_megabytes"] for row in self.costs if "peak_memory_megabytes" in row]
+        columns = ("peak_memory_megabytes", "query_peak_memory_megabytes")
+        peaks = [row[column] for row in self.costs for column in columns if column in row]
         return {
             "optimizer_steps": int(sum(steps)) if steps else None,
             "peak_memory_megabytes": max(peaks, default=None),

@@ -161,12 +161,16 @@ class Playthrough:
 
     def step(self) -> None:
         """Plays one cycle and saves."""
-        started = time.perf_counter()
+        runtime = self.core.runtime
+        runtime.forget_peak_memory()
+        held, started = runtime.memory(), time.perf_counter()
         with progress("query", 0):
             action = self._agent.act(self._observation)
         seconds = time.perf_counter() - started
         scoring = {name: self.core.costs[name] for name in ("inference_seconds", "inferred_images")}
-        scoring["query_peak_memory_megabytes"] = self.core.costs["peak_memory_megabytes"]
+        scoring["query_peak_memory_megabytes"] = runtime.peak_memory()
+        scoring["query_extra_memory_megabytes"] = max(0.0, runtime.peak_memory() - held)
+        runtime.forget_peak_memory()
         with recording() as trained:
             self._observation, reward, terminated, _, info = self._env.step(action)
         self._agent.update(*agents.feedback(float(reward), info))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -26,6 +27,9 @@ class Curves:
         seeds: The finished seeds, ascending; S of them.
         labeled: Labeled images at each cycle, int64 (T + 1,).
         accuracy: Test accuracy in [0, 1], float64 (S, T + 1).
+        query_seconds: Seconds that a query takes, inference included, mean over queries and seeds; NaN where no
+            run says it.
+        query_megabytes: The most memory that a query takes beyond what was held before it; NaN likewise.
     """
 
     label: str
@@ -33,6 +37,8 @@ class Curves:
     seeds: tuple[int, ...]
     labeled: np.ndarray
     accuracy: np.ndarray
+    query_seconds: float = math.nan
+    query_megabytes: float = math.nan
 
     def at(self, seeds: Sequence[int]) -> np.ndarray:
         """Returns the accuracy rows of some seeds, (len(seeds), T + 1)."""
@@ -46,16 +52,14 @@ def gather(runs: Sequence[Run], failed: dict[str, str]) -> list[Curves]:
         runs: Where to look.
         failed: Run name -> one sentence; takes the runs that cannot be read, so that the others are shown.
     """
-    finished: dict[str, list[tuple[int, np.ndarray]]] = {}
-    agents: dict[str, str] = {}
+    finished: dict[str, list[tuple[Run, np.ndarray]]] = {}
     for run in runs:
         try:
             if run.folder.finished(run.configuration):
-                finished.setdefault(run.arm.label, []).append((run.seed, _read(run)))
-                agents[run.arm.label] = run.arm.agent
+                finished.setdefault(run.arm.label, []).append((run, _read(run)))
         except AlenvError as error:
             failed[run.name] = str(error)
-    return [_stacked(label, agents[label], rows) for label, rows in finished.items()]
+    return [_stacked(sorted(rows, key=lambda row: row[0].seed)) for rows in finished.values()]
 
 
 def _read(run: Run) -> np.ndarray:
@@ -98,12 +102,32 @@ def _parsed(text: str, cycles: int) -> np.ndarray | None:
     return rows[:, :2]
 
 
-def _stacked(label: str, agent: str, rows: list[tuple[int, np.ndarray]]) -> Curves:
-    rows = sorted(rows, key=lambda row: row[0])
-    values = np.stack([curve for _, curve in rows])  # (S, T + 1, 2)
-    return Curves(
-        label, agent, tuple(seed for seed, _ in rows), values[0, :, 0].astype(np.int64), values[:, :, 1]
+def _stacked(played: list[tuple[Run, np.ndarray]]) -> Curves:
+    """Puts the finished runs of an arm together, in the order of their seeds."""
+    values = np.stack([curve for _, curve in played])  # (S, T + 1, 2)
+    costs = [row for run, _ in played for row in query_costs(run)]
+    seconds, megabytes = (
+        [row[column] for row in costs if column in row]
+        for column in ("query_seconds", "query_extra_memory_megabytes")
     )
+    return Curves(
+        label=played[0][0].arm.label,
+        agent=played[0][0].arm.agent,
+        seeds=tuple(run.seed for run, _ in played),
+        labeled=values[0, :, 0].astype(np.int64),
+        accuracy=values[:, :, 1],
+        query_seconds=float(np.mean(seconds)) if seconds else math.nan,
+        query_megabytes=max(megabytes, default=math.nan),
+    )
+
+
+def query_costs(run: Run) -> list[dict[str, float]]:
+    """Returns ``costs.csv`` of a run, a row per query; empty where it cannot be read."""
+    try:
+        rows = csv.DictReader(io.StringIO(_text(run.folder.path / "costs.csv")))
+        return [{key: float(value) for key, value in row.items() if value} for row in rows][1:]
+    except (TypeError, ValueError):
+        return []
 
 
 def long_csv(curves: Sequence[Curves]) -> str:

@@ -7,6 +7,7 @@ import textwrap
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -126,14 +127,18 @@ def draw(curves: Sequence[Curves], against: Mapping[str, str], title: str) -> Fi
         _draw_pairs(axes[1], compared, style)
     elif compared:
         _draw_differences(axes[1], compared, style)
-    left = 0.15 / figure.get_figwidth()
+    write_heading(figure, title, _subtitle(curves, compared))
+    return figure
+
+
+def write_heading(figure: Figure, title: str, subtitle: str) -> None:
+    """Writes a title and the line below it, whatever the figure's size."""
+    left, height = 0.15 / figure.get_figwidth(), figure.get_figheight()
     # A heading of many settings is cut at the frame; all of them are in the run's settings.json.
     heading = textwrap.shorten(title, int(figure.get_figwidth() / HEADING_LETTER), placeholder=" ...")
-    figure.text(
-        left, 0.975, heading, ha="left", va="top", fontsize=13, fontweight="bold", color=INK, parse_math=False
-    )
-    figure.text(left, 0.915, _subtitle(curves, compared), ha="left", va="top", fontsize=9.5, color=SOFT)
-    return figure
+    style: dict[str, Any] = {"ha": "left", "va": "top", "parse_math": False}
+    figure.text(left, 1 - 0.13 / height, heading, fontsize=13, fontweight="bold", color=INK, **style)
+    figure.text(left, 1 - 0.442 / height, subtitle, fontsize=9.5, color=SOFT, **style)
 
 
 def _gains(curves: Sequence[Curves], against: Mapping[str, str]) -> list[Gains]:

@@ -18,6 +18,7 @@ from scenarios.play.run_folder import Run
 from scenarios.report import stats
 from scenarios.report.curves import Curves, gather, long_csv
 from scenarios.report.pictures import draw
+from scenarios.report.ranking import draw_ranking
 from scenarios.report.summary import ArmSummary, summarize
 
 _ADVICE = "the pictures and curves.csv stay as they were, so free some space or copy the folder elsewhere"
@@ -91,7 +92,7 @@ class Outcome:
     def runs(self) -> list[Run]:
         """Returns the runs that are shown, finished or not, in the order of the arms."""
         arms = [self.settings.arms[label] for label in self.shown.labels]
-        return [Run(arm, seed, self.out) for arm in arms for seed in self.shown.seeds]
+        return [Run(arm, seed, self.out) for arm in arms for seed in self.shown.seeds_of(arm.label)]
 
 
 def make_report(out: Path, shown: Shown | None = None) -> Outcome:
@@ -171,7 +172,10 @@ def _written(outcome: Outcome, folder: ComparisonFolder, curves: Sequence[Curves
         picture, title = drawn.picture, outcome.shown.title
         heading = title if len(outcome.shown.pictures) == 1 else f"{title}: {picture.title}"
         file = folder.path / f"{picture.name}.png"
-        _save(draw(_present(picture, curves), picture.against, heading), file)
+        if picture.ranked:
+            _save(draw_ranking(drawn.arms, heading), file)
+        else:
+            _save(draw(_present(picture, curves), picture.against, heading), file)
         pictures.append(replace(drawn, file=file))
     return replace(outcome, pictures=pictures, curves=path)
 

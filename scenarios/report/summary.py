@@ -33,6 +33,8 @@ class ArmSummary:
         efficiency: Labels that the reference needs for its own final accuracy over those that this arm
             needs; NaN where this arm never gets there; or None.
         comparable: Whether the arm has the reference's label counts.
+        query_seconds: See ``Curves``.
+        query_megabytes: See ``Curves``.
         more_seeds: How many more seeds would show the gain with 80 % power; None where no number would.
     """
 
@@ -48,6 +50,8 @@ class ArmSummary:
     improvement: float | None
     efficiency: float | None
     comparable: bool
+    query_seconds: float
+    query_megabytes: float
     more_seeds: int | None
 
     def as_json(self) -> dict[str, Any]:
@@ -68,6 +72,8 @@ class ArmSummary:
             "area_difference_seeds": None if gain is None else gain.seeds,
             "probability_of_improvement": _number(self.improvement),
             "labeling_efficiency": _number(self.efficiency),
+            "query_seconds": _number(self.query_seconds),
+            "query_megabytes": _number(self.query_megabytes),
             "more_seeds_needed": self.more_seeds,
         }
 
@@ -82,6 +88,11 @@ def summarize(curves: Sequence[Curves], against: Mapping[str, str]) -> list[ArmS
     """
     found = {arm.label: arm for arm in curves}
     return [_summary(arm, found.get(against[arm.label]) if arm.label in against else None) for arm in curves]
+
+
+def ranked(arms: Sequence[ArmSummary]) -> list[ArmSummary]:
+    """Sorts arms by their difference, the largest first; those without one come last, in the order given."""
+    return sorted(arms, key=lambda arm: math.inf if arm.gain is None else -arm.gain.mean)
 
 
 def shared_seeds(arm: Curves, base: Curves) -> tuple[int, ...]:
@@ -119,6 +130,8 @@ def _summary(arm: Curves, base: Curves | None) -> ArmSummary:
         improvement=improvement,
         efficiency=efficiency,
         comparable=comparable,
+        query_seconds=arm.query_seconds,
+        query_megabytes=arm.query_megabytes,
         more_seeds=more,
     )
 

@@ -9,35 +9,43 @@ from rich.console import Group
 from rich.table import Column
 from rich.text import Text
 
+from scenarios.plan.scenario import Picture
 from scenarios.report.fitted import Fitted
 from scenarios.report.stats import Difference
-from scenarios.report.summary import ArmSummary
+from scenarios.report.summary import ArmSummary, ranked
 
 LONG = 30  # characters of a label
 
 
-def table(arms: Sequence[ArmSummary], against: Mapping[str, str], title: str = "") -> Group:
+def table(arms: Sequence[ArmSummary], picture: Picture) -> Group:
     """Returns final accuracy, area under the curve and paired differences, with remarks.
 
     Args:
-        arms: The arms, in the order of their rows.
-        against: Label -> the label it is subtracted from, whether that has a finished run or not.
-        title: Heading; empty for none.
+        arms: The arms that have finished runs, in the order of the picture.
+        picture: Its title, what each arm is subtracted from, and whether they are ranked.
     """
-    numbers = ("labels", "accuracy (%)\nmean ± sd", "area\n(%)", "difference\n[95 % interval]", "seeds")
-    columns = [Column("agent"), *(Column(heading, justify="right", no_wrap=True) for heading in numbers)]
+    numbers = ["labels", "accuracy (%)\nmean ± sd", "area\n(%)", "difference\n[95 % interval]", "seeds"]
     spare = [numbers[i] for i in (0, 4, 2, 3)]
-    result = Fitted(columns, spare, title=title or None, title_justify="left", title_style="bold")
-    for arm in arms:
-        result.add_row(
-            Text(_lines(arm.label)),
+    if picture.ranked:
+        numbers += ["query\n(s)", "query\n(MB)"]
+        spare[:0] = numbers[-1:]
+        spare[2:2] = [numbers[-2], numbers[1]]
+    columns = [Column("agent"), *(Column(heading, justify="right", no_wrap=True) for heading in numbers)]
+    title = picture.title or None
+    result = Fitted(columns, spare, title=title, title_justify="left", title_style="bold")
+    for arm in ranked(arms) if picture.ranked else arms:
+        cells = (
             f"{arm.labels:,}",
             f"{arm.mean:.2f} ± {_number(arm.sd)}",
             _number(arm.area),
             _difference(arm.gain),
             str(arm.seeds),
         )
-    remarks = [*_what_differs(arms, against), *(said for arm in arms if (said := _remark(arm)) is not None)]
+        costs = (_number(arm.query_seconds), _number(arm.query_megabytes, 0)) if picture.ranked else ()
+        result.add_row(Text(_lines(arm.label)), *cells, *costs)
+    remarks = _what_differs(arms, picture.against)
+    if not picture.ranked:
+        remarks += [said for arm in arms if (said := _remark(arm)) is not None]
     return Group(result, *map(Text, remarks))
 
 
@@ -68,8 +76,8 @@ def _what_differs(arms: Sequence[ArmSummary], against: Mapping[str, str]) -> lis
     return said
 
 
-def _number(value: float) -> str:
-    return "-" if math.isnan(value) else f"{value:.2f}"
+def _number(value: float, digits: int = 2) -> str:
+    return "-" if math.isnan(value) else f"{value:,.{digits}f}"
 
 
 def _difference(gain: Difference | None) -> Text:

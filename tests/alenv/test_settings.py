@@ -65,6 +65,19 @@ def test_split_and_pool_partition_the_training_rows() -> None:
     assert not np.array_equal(rows, other)
 
 
+def test_a_smaller_pool_is_a_part_of_the_whole_one() -> None:
+    whole, validation = pool.build(LABELS, 10, Protocol(validation=700))
+    rows, same = pool.build(LABELS, 10, Protocol(validation=700, pool_size=900))
+    np.testing.assert_array_equal(validation, same)
+    assert len(set(rows.tolist())) == 900
+    assert set(rows.tolist()) < set(whole.tolist())
+    assert rows.max() > 4000  # of all parts of the data
+    assert (np.diff(rows) > 0).all()
+    np.testing.assert_array_equal(pool.build(LABELS, 10, Protocol(validation=700, pool_size=4300))[0], whole)
+    with pytest.raises(errors.InvalidProtocol, match=r"^pool_size=4301 was given for 4300 training images"):
+        pool.build(LABELS, 10, Protocol(validation=700, pool_size=4301))
+
+
 @pytest.mark.parametrize("times", [2, 20])
 def test_a_redundant_pool_by_counting(times: int) -> None:
     protocol = Protocol(initial_size=100, query_size=10, budget=100, redundancy=times)
@@ -197,6 +210,7 @@ LIMITS: list[tuple[type, str, Any, Any]] = [
     (Protocol, "budget", 0, -1),
     (Protocol, "budget", "all", "some"),
     (Protocol, "validation", 0, -1),
+    (Protocol, "pool_size", 1, 0),
     (Protocol, "data_seed", 0, -1),
     (Protocol, "redundancy", 1, 0),
     (Protocol, "imbalance", 1, 0.99),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 import math
@@ -16,8 +17,10 @@ from PIL import Image
 from rich.console import Console
 
 from scenarios import against_one
+from scenarios.plan.scenario import Picture
 from scenarios.report import pictures, stats
 from scenarios.report.curves import Curves, long_csv
+from scenarios.report.ranking import draw_ranking
 from scenarios.report.summary import summarize
 from scenarios.report.tables import table
 
@@ -40,10 +43,15 @@ def shown(curves: list[Curves], reference: str | None) -> str:
     return printed(curves, to(reference, curves))
 
 
-def printed(curves: list[Curves], against: dict[str, str]) -> str:
-    console = Console(width=80, record=True, file=open("/dev/null", "w"))  # noqa: SIM115  (the console keeps it)
+def picture(against: dict[str, str], ranked: bool = False, *labels: str) -> Picture:
+    named = dict.fromkeys([*labels, *against, *against.values()])
+    return Picture("curve", "", tuple(named), against, ranked)
+
+
+def printed(curves: list[Curves], against: dict[str, str], ranked: bool = False) -> str:
+    console = Console(width=100 if ranked else 80, record=True, file=open("/dev/null", "w"))  # noqa: SIM115  (the console keeps it)
     with console.file:
-        console.print(table(summarize(curves, against), against))
+        console.print(table(summarize(curves, against), picture(against, ranked)))
     return console.export_text()
 
 
@@ -64,7 +72,8 @@ def test_summary_numbers() -> None:
     assert found.improvement == 1.0
     assert found.efficiency is not None
     assert found.efficiency > 1
-    assert "null" not in json.dumps(found.as_json())
+    without_costs = {key: value for key, value in found.as_json().items() if not key.startswith("query_")}
+    assert "null" not in json.dumps(without_costs)
 
 
 def test_only_shared_seeds_are_paired() -> None:
@@ -224,7 +233,7 @@ def test_a_narrow_terminal_loses_columns_and_no_name(width: int) -> None:
     long = "ll4al@joint=loss_prediction"
     curves = [arm("random", 0.0), arm(long, 0.02)]
     console = Console(width=width, record=True, file=io.StringIO())
-    console.print(table(summarize(curves, to("random", curves)), to("random", curves)))
+    console.print(table(summarize(curves, to("random", curves)), picture(to("random", curves))))
     text = console.export_text()
     assert "…" not in text
     assert max(map(len, text.splitlines())) <= width
@@ -274,3 +283,29 @@ def test_nan_is_never_json() -> None:
     )
     assert math.isnan(found.sd)
     assert found.as_json()["accuracy_sd"] is None
+
+
+def test_a_ranking_shows_the_largest_difference_first_and_what_a_query_costs() -> None:
+    curves = [arm("random", 0.0), arm("coreset", -0.03), arm("margin", 0.02), arm("badge", 0.01)]
+    costs = {"margin": (0.25, 12.4), "coreset": (1234.5, 1000.0)}
+    curves = [
+        dataclasses.replace(each, query_seconds=found[0], query_megabytes=found[1])
+        if (found := costs.get(each.label))
+        else each
+        for each in curves
+    ]
+    text = printed(curves, to("random", curves), ranked=True)
+    labels = {each.label for each in curves}
+    rows = [first for line in text.splitlines() if line.strip() and (first := line.split()[0]) in labels]
+    assert rows == ["margin", "badge", "coreset", "random"]
+    (line,) = [line for line in text.splitlines() if line.startswith("coreset")]
+    assert line.split()[-2:] == ["1,234.50", "1,000"]
+    figure = draw_ranking(summarize(curves, to("random", curves)), "Everything")
+    (axes,) = figure.axes
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["margin", "badge", "coreset"]
+    gains = [found.gain for found in summarize(curves, to("random", curves))[1:]]
+    dots = {float(line.get_xdata()[0]) for line in axes.lines if line.get_marker() == "o"}
+    assert dots == {gain.mean for gain in gains}
+    ends = {tuple(map(float, line.get_xdata())) for line in axes.lines[1:] if line.get_marker() != "o"}
+    assert ends == {tuple(gain.interval) for gain in gains}
+    assert "5 paired seeds" in figure.texts[1].get_text()
