@@ -50,7 +50,8 @@ def _explain(found: Scenario, options: dict[str, object], console: Console) -> N
         table.add_row(size, environments, str(len(grid.arms)), seeds, str(grid.runs), grid.note)
     console.print(table)
     for picture in found.pictures:
-        console.print(f"{picture.name}.png: {escape(picture.title)} ({escape(', '.join(picture.labels))})")
+        arms = f"{len(picture.labels)} arms, ranked" if picture.ranked else ", ".join(picture.labels)
+        console.print(f"{picture.name}.png: {escape(picture.title)} ({escape(arms)})")
     for check in found.checks:
         console.print(f"Check: {escape(str(check))}")
     if found.published:

@@ -135,7 +135,7 @@ class Scenario:
         claim: What the paper says that the runs should show.
         source: Section or figure of the paper.
         sizes: ``paper`` (as published), ``small`` (a CPU, minutes to an hour), ``smoke`` (seconds).
-        pictures: The pictures; the first one is ``curve.png``.
+        pictures: The pictures.
         checks: What decides the claim; label counts are those of the ``paper`` size.
         published: Published numbers of the ``paper`` size.
 

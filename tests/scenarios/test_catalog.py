@@ -33,7 +33,7 @@ def test_every_scenario_is_sound(name: str) -> None:
         for arm in grid.arms:
             assert arm.env_id in gym.registry
             agents.make(arm.agent, **arm.agent_kwargs)
-    assert found.pictures[0].name == "curve"
+    assert len({picture.name for picture in found.pictures}) == len(found.pictures)
     assert found.checks
 
 
@@ -57,7 +57,7 @@ def test_a_file_in_the_catalog_is_found_by_itself(tmp_path: Path, monkeypatch: p
     (tmp_path / "another_theme.py").write_text(code)
     monkeypatch.setattr(catalog, "__path__", [*catalog.__path__, str(tmp_path)])
     monkeypatch.setattr(registry, "_BUILDERS", dict(registry._BUILDERS))
-    assert names() == ("another", "default_setting")
+    assert {"another", "default_setting"} < set(names())
     assert build("another") == build("default_setting")
     monkeypatch.delitem(sys.modules, "scenarios.catalog.another_theme")
 

@@ -298,7 +298,7 @@ def test_a_ranking_shows_the_largest_difference_first_and_what_a_query_costs() -
     labels = {each.label for each in curves}
     rows = [first for line in text.splitlines() if line.strip() and (first := line.split()[0]) in labels]
     assert rows == ["margin", "badge", "coreset", "random"]
-    (line,) = [line for line in text.splitlines() if line.startswith("coreset")]
+    (line,) = [line for line in text.splitlines() if line.split()[:1] == ["coreset"]]
     assert line.split()[-2:] == ["1,234.50", "1,000"]
     figure = draw_ranking(summarize(curves, to("random", curves)), "Everything")
     (axes,) = figure.axes
