@@ -20,9 +20,10 @@ REGIMES: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "wasserstein": ("critic", {"joint": "wasserstein", "joint_length": "labeled"}),
 }
 
-# Strategies that train networks of their own: as much of it as a CPU can do, and a hundredth of that.
+# Strategies that train networks of their own, or sample: as much of it as a CPU can do, and next to nothing.
 ON_A_CPU = {
     "asal": "asal:width=0.25:epochs=10:steps=50",
+    "batch_bald": "batch_bald:samples=1000",
     "consistency": "consistency:views=10",
     "core_gcn": "core_gcn:steps=50",
     "dal": "dal:sub_batches=5:epochs=100",
