@@ -22,16 +22,16 @@ REGIMES: Mapping[str, tuple[str, Mapping[str, Any]]] = {
 
 # Strategies that train networks of their own, or sample: as much of it as a CPU can do, and next to nothing.
 ON_A_CPU = {
-    "asal": "asal:width=0.25:epochs=10:steps=50",
+    "asal": "asal:width=0.25:epochs=4:steps=20",
     "batch_bald": "batch_bald:samples=1000",
     "consistency": "consistency:views=10",
     "core_gcn": "core_gcn:steps=50",
-    "dal": "dal:sub_batches=5:epochs=100",
-    "sraal": "sraal:width=0.125:latent=32:epochs=10",
-    "ta_vaal": "ta_vaal:width=0.125:epochs=10",
+    "dal": "dal:sub_batches=5:epochs=30",
+    "sraal": "sraal:width=0.0625:latent=32:epochs=4",
+    "ta_vaal": "ta_vaal:width=0.0625:epochs=4",
     "uncertain_gcn": "uncertain_gcn:steps=50",
-    "vaal": "vaal:width=0.125:epochs=10",
-    "vab_al": "vab_al:epochs=10:samples=10",
+    "vaal": "vaal:width=0.0625:epochs=4",
+    "vab_al": "vab_al:epochs=4:samples=10",
 }
 IN_A_MOMENT = {
     "asal": "asal:width=0.25:epochs=1:steps=2:latent=8",
@@ -45,6 +45,12 @@ IN_A_MOMENT = {
     "vaal": "vaal:width=0.03125:epochs=1",
     "vab_al": "vab_al:epochs=1:samples=2",
 }
+
+
+ON_IMAGES = (
+    "sraal",
+    "vaal",
+)  # they learn from the images, whatever the classifier is: not beside frozen features
 
 
 @dataclass(frozen=True)
@@ -75,7 +81,7 @@ class Place:
         for name in index.names():
             needed = set(index.describe(name).needs)
             regimes = [need for need in REGIMES if need in needed]
-            if self.frozen and needed - {*ALWAYS, "embedding"}:
+            if self.frozen and (name in ON_IMAGES or needed - {*ALWAYS, "embedding"}):
                 continue
             found[name] = regimes[0] if regimes else ""
         return found

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import click
 from rich.console import Console
+from rich.markup import escape
 
 from scenarios.cli.watch import Watch
 from scenarios.play.comparison import Comparison, play_comparison
@@ -75,6 +76,11 @@ def _print(outcome: Outcome) -> None:
     console = Console()
     for drawn in outcome.pictures:
         console.print(table(drawn.arms, drawn.picture))
+    if outcome.verdicts:
+        console.print(f"\nClaim: {escape(outcome.shown.claim)}", highlight=False)
+        for verdict in outcome.verdicts:
+            console.print(f"- {escape(str(verdict))}", highlight=False)
+        console.print()
     for path in (*(drawn.file for drawn in outcome.pictures), outcome.curves):
         if path is not None:
             click.echo(str(path))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from scenarios.report.curves import Curves, gather, long_csv
 from scenarios.report.pictures import draw
 from scenarios.report.ranking import draw_ranking
 from scenarios.report.summary import ArmSummary, summarize
+from scenarios.report.verdicts import Verdict, judge
 
 _ADVICE = "the pictures and curves.csv stay as they were, so free some space or copy the folder elsewhere"
 
@@ -68,6 +69,7 @@ class Outcome:
         failed: Name of a run -> why it is not shown, in one sentence; a run that is not finished is absent.
         curves: The long-form curves of all finished runs; None where there are none, or they cannot be written.
         unwritten: Why pictures and curves could not be written, in one sentence; empty where they were.
+        verdicts: What the runs say of the scenario's checks.
     """
 
     out: Path
@@ -77,6 +79,7 @@ class Outcome:
     failed: dict[str, str]
     curves: Path | None
     unwritten: str
+    verdicts: list[Verdict] = field(default_factory=list)
 
     def as_json(self) -> dict[str, Any]:
         """Returns JSON values."""
@@ -86,6 +89,8 @@ class Outcome:
             "out": str(self.out),
             "curves": None if self.curves is None else str(self.curves),
             "pictures": [drawn.as_json() for drawn in self.pictures],
+            "claim": self.shown.claim,
+            "verdicts": [verdict.as_json() for verdict in self.verdicts],
             "failed": self.failed,
         }
 
@@ -148,6 +153,8 @@ def _read(
         if present := _present(picture, curves):
             arms = summarize(present, picture.against)
             outcome.pictures.append(Drawn(picture, arms, _penalties(present), None))
+    if outcome.pictures:
+        outcome.verdicts.extend(judge(shown.checks, curves))
     return outcome, curves
 
 

@@ -81,6 +81,55 @@ def paired(values: np.ndarray, reference: np.ndarray) -> Difference:
     return Difference(float(np.mean(gains)), spread(gains), interval(gains), len(gains))
 
 
+def difference_p(differences: np.ndarray) -> float:
+    """Returns the p value of the two-sided t test that paired differences (n,) have mean zero; NaN for fewer than 2."""
+    if len(differences) < 2:
+        return math.nan
+    if np.ptp(differences) == 0:
+        return 0.0 if differences[0] else 1.0
+    return float(2 * stats.t.sf(abs(_t(differences, 0.0)), len(differences) - 1))
+
+
+def equivalence_p(differences: np.ndarray, bound: float) -> float:
+    """Returns the p value of two one-sided t tests: small where the mean lies within plus or minus a bound.
+
+    NaN for fewer than 2 differences.
+
+    Args:
+        differences: Paired differences (n,), in the unit of the bound.
+        bound: Above 0.
+
+    Source: Schuirmann 1987.
+    """
+    if len(differences) < 2:
+        return math.nan
+    if np.ptp(differences) == 0:
+        return 0.0 if abs(differences[0]) < bound else 1.0
+    below = stats.t.cdf(_t(differences, bound), len(differences) - 1)
+    above = stats.t.sf(_t(differences, -bound), len(differences) - 1)
+    return float(max(below, above))
+
+
+def _t(differences: np.ndarray, center: float) -> float:
+    return float((np.mean(differences) - center) / stats.sem(differences))
+
+
+def holm(values: Sequence[float]) -> list[float]:
+    """Adjusts p values for their number: each is then compared with the level of all together.
+
+    Args:
+        values: p values in [0, 1].
+
+    Source: Holm 1979.
+    """
+    order = np.argsort(values, kind="stable")
+    adjusted, largest = [1.0] * len(values), 0.0
+    for rank, position in enumerate(order):
+        largest = max(largest, (len(values) - rank) * values[position])
+        adjusted[position] = min(1.0, largest)
+    return adjusted
+
+
 def interquartile_mean(values: np.ndarray) -> float:
     """Returns the mean of values (n,) without the lowest and the highest quarter.
 
@@ -194,13 +243,14 @@ def power(effect: float, seeds: int, level: float = 0.05) -> float:
     return float(stats.nct.sf(critical, seeds - 1, shift) + stats.nct.cdf(-critical, seeds - 1, shift))
 
 
-def seeds_needed(mean: float, sd: float, wanted: float = 0.8) -> int | None:
+def seeds_needed(mean: float, sd: float, wanted: float = 0.8, level: float = 0.05) -> int | None:
     """Returns how many paired seeds would show a difference of this size with 80 % power.
 
     Args:
         mean: Mean of the paired differences.
         sd: Their standard deviation.
         wanted: Power.
+        level: Two-sided level of the test.
 
     Returns:
         At least 2; None where the difference is zero or unknown, or ``MOST_SEEDS`` would not do.
@@ -211,11 +261,11 @@ def seeds_needed(mean: float, sd: float, wanted: float = 0.8) -> int | None:
         return 2
     effect = mean / sd
     low, high = 1, 2
-    while power(effect, high) < wanted:
+    while power(effect, high, level) < wanted:
         low, high = high, high * 2
         if high > MOST_SEEDS:
             return None
     while high - low > 1:  # power grows with the number of seeds
         middle = (low + high) // 2
-        low, high = (middle, high) if power(effect, middle) < wanted else (low, middle)
+        low, high = (middle, high) if power(effect, middle, level) < wanted else (low, middle)
     return high

@@ -78,7 +78,15 @@ def test_default_setting_smoke_killed_ends_with_the_same_bytes(
         main([*command, "--out", str(tmp_path / "whole")])
     assert ended.value.code == 0
     printed = capsys.readouterr().out
-    for word in ("ll4al", "badge", "difference", "curve.png", "curve_loss_module.png", "curves.csv"):
+    for word in (
+        "ll4al",
+        "badge",
+        "difference",
+        "curve.png",
+        "curve_loss_module.png",
+        "curves.csv",
+        "Claim: Every",
+    ):
         assert word in printed
     whole = results(tmp_path / "whole")
     assert len(whole) == 2 * 9

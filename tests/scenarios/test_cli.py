@@ -131,9 +131,10 @@ def test_scenarios() -> None:
     ):
         assert word in out
     listed = json.loads(run("scenarios", "--json")[1])
-    assert json.loads(run("scenarios", "default_setting", "--json")[1]) in listed
-    assert {"paper", "small", "smoke"} == set(listed[0]["sizes"])
-    assert {"label": "ll4al", "against": "random", "sign": 1, "at": "end"}.items() <= listed[0]["checks"][
+    found = json.loads(run("scenarios", "default_setting", "--json")[1])
+    assert found in listed
+    assert {"paper", "small", "smoke"} == set(found["sizes"])
+    assert {"label": "ll4al", "against": "random", "sign": 1, "at": "end"}.items() <= found["checks"][
         -5
     ].items()
 
