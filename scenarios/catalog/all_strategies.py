@@ -24,13 +24,13 @@ REGIMES: Mapping[str, tuple[str, Mapping[str, Any]]] = {
 ON_A_CPU = {
     "asal": "asal:width=0.25:epochs=4:steps=20",
     "batch_bald": "batch_bald:samples=1000",
-    "consistency": "consistency:views=10",
+    "consistency": "consistency:views=5",
     "core_gcn": "core_gcn:steps=50",
-    "dal": "dal:sub_batches=5:epochs=30",
-    "sraal": "sraal:width=0.0625:latent=32:epochs=4",
+    "dal": "dal:sub_batches=2:epochs=20",
+    "sraal": "sraal:width=0.0625:latent=32:epochs=2",
     "ta_vaal": "ta_vaal:width=0.0625:epochs=4",
     "uncertain_gcn": "uncertain_gcn:steps=50",
-    "vaal": "vaal:width=0.0625:epochs=4",
+    "vaal": "vaal:width=0.0625:epochs=2",
     "vab_al": "vab_al:epochs=4:samples=10",
 }
 IN_A_MOMENT = {

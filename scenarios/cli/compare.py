@@ -12,6 +12,7 @@ from scenarios.plan.arm import Arm
 from scenarios.plan.scenario import Picture, against_one
 from scenarios.plan.settling import settle
 from scenarios.play.comparison import Comparison
+from scenarios.play.engines import Engine
 from scenarios.play.run_folder import slug
 
 
@@ -31,7 +32,7 @@ def compare(
     seeds: str,
     pairs: tuple[str, ...],
     reference: str | None,
-    jobs: int,
+    engine: Engine,
     keep_weights: bool,
     render: bool,
     out: Path | None,
@@ -68,4 +69,4 @@ def compare(
     )
     from scenarios.cli.playing import play_and_report  # noqa: PLC0415  (pictures take a second to load)
 
-    play_and_report(comparison, jobs=jobs, threads=threads, as_json=as_json)
+    play_and_report(comparison, engine=engine, threads=threads, as_json=as_json)

@@ -13,6 +13,7 @@ import click
 from alenv.errors import AlenvError
 from alenv.settings import takes_text
 from scenarios.plan.arm import refuse_reserved
+from scenarios.play.engines import ENGINES, Engine
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -103,7 +104,13 @@ def _folder(context: click.Context, option: click.Parameter, text: str | None) -
 
 
 def playing(command: Command) -> Command:
-    """Adds the options of every command that plays runs."""
+    """Adds the options of every command that plays runs; where they are played becomes one ``engine``."""
+
+    @functools.wraps(command)
+    def placed(*, place: str, jobs: int, per_gpu: int, address: str | None, **rest: Any) -> Any:
+        return command(engine=Engine(place, jobs, per_gpu, address), **rest)
+
+    found = cast("Command", placed)
     for option in (
         click.option("--json", "as_json", is_flag=True, help="Print the numbers as JSON instead of a table."),
         click.option(
@@ -120,7 +127,19 @@ def playing(command: Command) -> Command:
         click.option(
             "--out", metavar="PATH", callback=_folder, help="Folder of the runs.  [default: ./runs/NAME]"
         ),
+        click.option("--address", help="Of the Ray cluster.  [default: one on this machine]"),
+        click.option(
+            "--engine",
+            "place",
+            type=click.Choice(ENGINES),
+            default=ENGINES[0],
+            show_default=True,
+            help="This machine, or a Ray cluster.",
+        ),
+        click.option(
+            "--per-gpu", type=click.IntRange(1), default=1, show_default=True, help="Runs that share a GPU."
+        ),
         click.option("--jobs", type=click.IntRange(1), default=1, show_default=True, help="Runs at a time."),
     ):
-        command = option(command)
-    return command
+        found = option(found)
+    return found

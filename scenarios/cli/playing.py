@@ -13,24 +13,25 @@ from rich.markup import escape
 
 from scenarios.cli.watch import Watch
 from scenarios.play.comparison import Comparison, play_comparison
+from scenarios.play.engines import Engine
 from scenarios.report.report import Outcome, make_report
 from scenarios.report.tables import table
 
 
-def play_and_report(comparison: Comparison, *, jobs: int, threads: int | None, as_json: bool) -> None:
+def play_and_report(comparison: Comparison, *, engine: Engine, threads: int | None, as_json: bool) -> None:
     """Plays a comparison and prints its table and paths, or one JSON object.
 
     Ends the program with 1 when a run has failed or the pictures could not be written.
 
     Args:
         comparison: What to play.
-        jobs: Processes.
+        engine: Where it is played.
         threads: Threads of each run; None leaves the choice to the comparison.
         as_json: Whether to print JSON.
     """
-    names = {run.name: run.title for run in comparison.runs(threads, jobs)}
+    names = {run.name: run.title for run in comparison.runs(threads, engine.jobs)}
     with Watch(Console(stderr=True), names) as watch:
-        failed = play_comparison(comparison, jobs, threads, watch)
+        failed = play_comparison(comparison, engine, threads, watch)
     try:
         found = make_report(comparison.out, comparison.shown)
     except Exception:  # whatever stops the report must not hide why runs have failed

@@ -10,6 +10,7 @@ from scenarios.cli.options import playing, say, seeds_of, settings_of
 from scenarios.plan import registry
 from scenarios.plan.settling import settle
 from scenarios.play.comparison import Comparison
+from scenarios.play.engines import Engine
 from scenarios.play.run_folder import slug
 
 
@@ -30,7 +31,7 @@ def run(
     size: str,
     seeds: str | None,
     pairs: tuple[str, ...],
-    jobs: int,
+    engine: Engine,
     keep_weights: bool,
     render: bool,
     out: Path | None,
@@ -57,4 +58,4 @@ def run(
     )
     from scenarios.cli.playing import play_and_report  # noqa: PLC0415  (pictures take a second to load)
 
-    play_and_report(comparison, jobs=jobs, threads=threads, as_json=as_json)
+    play_and_report(comparison, engine=engine, threads=threads, as_json=as_json)

@@ -16,7 +16,7 @@ from alenv.presets import resolve
 from scenarios.plan.arm import Arm
 from scenarios.plan.scenario import Check, Picture, Published
 from scenarios.play.comparison_folder import ComparisonFolder, ComparisonSettings, Shown
-from scenarios.play.engines import play
+from scenarios.play.engines import Engine
 from scenarios.play.events import Event, Listener
 from scenarios.play.run_folder import ADVICE, Run
 
@@ -80,13 +80,13 @@ class Comparison:
 
 
 def play_comparison(
-    comparison: Comparison, jobs: int, threads: int | None, listener: Listener
+    comparison: Comparison, engine: Engine, threads: int | None, listener: Listener
 ) -> dict[str, str]:
     """Plays what is not finished yet.
 
     Args:
         comparison: What to play.
-        jobs: Processes.
+        engine: Where it is played.
         threads: Threads of each run; None keeps those of the folder, or shares the cores among the jobs.
         listener: Called for every event.
 
@@ -98,7 +98,7 @@ def play_comparison(
         CorruptRun: The folder's ``settings.json`` cannot be read.
         StorageError: The folder cannot be written, and a run is not finished.
     """
-    folder = ComparisonFolder(comparison.out)
+    folder, jobs = ComparisonFolder(comparison.out), engine.jobs
     failed: dict[str, str] = {}
 
     def listen(event: Event) -> None:
@@ -115,10 +115,10 @@ def play_comparison(
         # A finished comparison needs no writing: it can be shown wherever it lies.
         if not _is_finished(folder, comparison, jobs, threads):
             raise
-        play(comparison.runs(threads, jobs), 1, listen)
+        Engine().play(comparison.runs(threads, jobs), listen)
         return failed
     try:
-        play(comparison.runs(threads, jobs), jobs, listen)
+        engine.play(comparison.runs(threads, jobs), listen)
     finally:
         folder.leave(playing)
     return failed

@@ -22,6 +22,7 @@ from scenarios.play import board
 from scenarios.play.changes import difference
 from scenarios.play.comparison import Comparison, play_comparison
 from scenarios.play.comparison_folder import ComparisonFolder
+from scenarios.play.engines import Engine
 from scenarios.play.events import Event
 from scenarios.play.record import Record
 from scenarios.play.run_folder import Run
@@ -37,7 +38,7 @@ def comparison(out: Path, *agents: str, seeds: int = 2, **more: Any) -> Comparis
 
 
 def played(wanted: Comparison, listener: Callable[[Event], None] = lambda event: None) -> list[Run]:
-    assert play_comparison(wanted, 1, 1, listener) == {}
+    assert play_comparison(wanted, Engine(), 1, listener) == {}
     return wanted.runs(1, 1)
 
 
@@ -124,7 +125,7 @@ def test_a_later_agent_trains_the_first_cycle_again_to_the_same_bytes(tmp_path: 
 def test_first_cycles_stay_while_a_run_may_need_them(tmp_path: Path) -> None:
     arms = settle([Arm("bad", FAKE, "random", {"fail_at": 1}), Arm("good", FAKE, "random")])
     broken = Comparison("A title", arms, (0,), tmp_path, {}, ())
-    assert len(play_comparison(broken, 1, 1, lambda event: None)) == 1
+    assert len(play_comparison(broken, Engine(), 1, lambda event: None)) == 1
     assert list((tmp_path / "first_cycles").glob("*.pt"))
 
 

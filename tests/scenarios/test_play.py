@@ -21,7 +21,7 @@ from alenv import core
 from alenv.errors import CorruptRun, RunConflict, StorageError
 from scenarios.plan.arm import Arm
 from scenarios.play.checkpoint import load_archive
-from scenarios.play.engines import play
+from scenarios.play.engines import Engine
 from scenarios.play.events import Event
 from scenarios.play.record import Record
 from scenarios.play.run_folder import Run, RunFolder
@@ -284,7 +284,7 @@ def test_jobs_do_not_change_a_byte_and_deaths_are_contained(tmp_path: Path) -> N
         planned = runs(out)
         if jobs == 2:
             planned.insert(1, Run(Arm("dies", "fake_al:FakeAL-v0", "random", {"die_at": 1}), 0, out))
-        play(planned, jobs, events.append)
+        Engine(jobs=jobs).play(planned, events.append)
         ends = {event.run: event for event in events if event.kind not in ("cycle", "phase")}
         assert len(ends) == len(planned)
         for run in planned:

@@ -15,6 +15,7 @@ from command import FAKE, error, refuse_bytes, refuse_locks, run
 from scenarios import Arm, Picture, build
 from scenarios.play.comparison import Comparison, play_comparison
 from scenarios.play.comparison_folder import Shown
+from scenarios.play.engines import Engine
 from scenarios.report.report import make_report
 
 FILES = ("curve.png", "curves.csv")
@@ -154,7 +155,7 @@ def test_a_picture_with_several_references_comes_from_the_folder(tmp_path: Path)
     against = {"margin strong": "margin weak", "badge strong": "badge weak"}
     picture = Picture("curve", "", labels, against)
     comparison = Comparison("A title", arms, (0, 1), tmp_path, {"environment": FAKE}, (picture,))
-    assert play_comparison(comparison, 1, 1, lambda event: None) == {}
+    assert play_comparison(comparison, Engine(), 1, lambda event: None) == {}
     (drawn,) = make_report(tmp_path).as_json()["pictures"]
     assert drawn["reference"] is None
     assert drawn["against"] == against

@@ -11,7 +11,7 @@ from rich.console import Console
 from alenv.progress import EPOCHS, IMAGES, Status
 from scenarios.cli.watch import Watch
 from scenarios.plan.arm import Arm
-from scenarios.play.engines import play
+from scenarios.play.engines import Engine
 from scenarios.play.events import Event
 from scenarios.play.run_folder import Run
 
@@ -86,7 +86,7 @@ def test_phases_of_runs_are_heard_from_workers_too(tmp_path: Path, jobs: int) ->
     settings = {"initial_size": 400, "query_size": 20, "budget": 20, "epochs": 30}
     runs = [Run(Arm("a", "ALDigits-v0", "margin", settings), seed, tmp_path, threads=1) for seed in range(2)]
     events: list[Event] = []
-    play(runs, jobs, events.append)
+    Engine(jobs=jobs).play(runs, events.append)
     assert [event.kind for event in events if event.kind != "phase"].count("finished") == 2
     for run in runs:
         heard = [event for event in events if event.run == run.name and event.status is not None]
