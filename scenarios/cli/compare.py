@@ -33,6 +33,7 @@ def compare(
     pairs: tuple[str, ...],
     reference: str | None,
     engine: Engine,
+    tracker: str | None,
     keep_weights: bool,
     render: bool,
     out: Path | None,
@@ -69,4 +70,4 @@ def compare(
     )
     from scenarios.cli.playing import play_and_report  # noqa: PLC0415  (pictures take a second to load)
 
-    play_and_report(comparison, engine=engine, threads=threads, as_json=as_json)
+    play_and_report(comparison, engine=engine, tracker=tracker, threads=threads, as_json=as_json)

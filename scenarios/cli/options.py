@@ -14,6 +14,7 @@ from alenv.errors import AlenvError
 from alenv.settings import takes_text
 from scenarios.plan.arm import refuse_reserved
 from scenarios.play.engines import ENGINES, Engine
+from scenarios.play.trackers import TRACKERS
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -126,6 +127,11 @@ def playing(command: Command) -> Command:
         ),
         click.option(
             "--out", metavar="PATH", callback=_folder, help="Folder of the runs.  [default: ./runs/NAME]"
+        ),
+        click.option(
+            "--tracker",
+            type=click.Choice(TRACKERS),
+            help="Also hand finished runs to MLflow or Weights & Biases.",
         ),
         click.option("--address", help="Of the Ray cluster.  [default: one on this machine]"),
         click.option(

@@ -12,13 +12,17 @@ from rich.console import Console
 from rich.markup import escape
 
 from scenarios.cli.watch import Watch
+from scenarios.play import trackers
 from scenarios.play.comparison import Comparison, play_comparison
 from scenarios.play.engines import Engine
+from scenarios.play.events import Event
 from scenarios.report.report import Outcome, make_report
 from scenarios.report.tables import table
 
 
-def play_and_report(comparison: Comparison, *, engine: Engine, threads: int | None, as_json: bool) -> None:
+def play_and_report(
+    comparison: Comparison, *, engine: Engine, threads: int | None, as_json: bool, tracker: str | None
+) -> None:
     """Plays a comparison and prints its table and paths, or one JSON object.
 
     Ends the program with 1 when a run has failed or the pictures could not be written.
@@ -28,10 +32,24 @@ def play_and_report(comparison: Comparison, *, engine: Engine, threads: int | No
         engine: Where it is played.
         threads: Threads of each run; None leaves the choice to the comparison.
         as_json: Whether to print JSON.
+        tracker: Name of the experiment tracker that finished runs are handed to; None for none.
     """
-    names = {run.name: run.title for run in comparison.runs(threads, engine.jobs)}
+    tracked = None if tracker is None else trackers.tracker(tracker, comparison.title)
+    runs = {run.name: run for run in comparison.runs(threads, engine.jobs)}
+    names = {name: run.title for name, run in runs.items()}
+    untracked: dict[str, str] = {}
+
+    def listen(event: Event) -> None:
+        watch(event)
+        if tracked is not None and event.kind == "finished":
+            try:
+                tracked.log(runs[event.run])
+            except Exception as error:  # whatever a tracker's server does, the runs go on
+                untracked[event.run] = f"{tracker} did not take it ({' '.join(str(error).split())})"
+
     with Watch(Console(stderr=True), names) as watch:
-        failed = play_comparison(comparison, engine, threads, watch)
+        failed = play_comparison(comparison, engine, threads, listen)
+    _complain(f"{names[run]}: {why}." for run, why in untracked.items())
     try:
         found = make_report(comparison.out, comparison.shown)
     except Exception:  # whatever stops the report must not hide why runs have failed

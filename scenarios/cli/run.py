@@ -32,6 +32,7 @@ def run(
     seeds: str | None,
     pairs: tuple[str, ...],
     engine: Engine,
+    tracker: str | None,
     keep_weights: bool,
     render: bool,
     out: Path | None,
@@ -58,4 +59,4 @@ def run(
     )
     from scenarios.cli.playing import play_and_report  # noqa: PLC0415  (pictures take a second to load)
 
-    play_and_report(comparison, engine=engine, threads=threads, as_json=as_json)
+    play_and_report(comparison, engine=engine, tracker=tracker, threads=threads, as_json=as_json)

@@ -17,7 +17,7 @@ from scenarios.play.run_folder import Run
 ROOT = Path(__file__).parent.parent.parent
 KEPT = ("curve.csv", "queries.npz")
 # Slow enough to be killed in the middle.
-LONG = {"epochs": 15, "initial_size": 40, "query_size": 10, "budget": 120}
+LONG = {"epochs": 10, "initial_size": 40, "query_size": 10, "budget": 60}
 
 
 def planned(out: Path, seeds: int, settings: dict[str, int]) -> list[Run]:
@@ -91,12 +91,12 @@ def test_a_cluster_leaves_the_same_bytes_though_one_of_two_machines_is_lost(
     from ray.cluster_utils import Cluster  # an extra
 
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    here = planned(tmp_path / "here", 3, LONG)
+    here = planned(tmp_path / "here", 2, LONG)
     Engine().play(here, lambda event: None)
     machines = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
     lost = machines.add_node(num_cpus=1)
     machines.add_node(num_cpus=1)
-    there = planned(tmp_path / "there", 3, LONG)
+    there = planned(tmp_path / "there", 2, LONG)
     events: list[Event] = []
     begun: list[float] = []
 
@@ -116,4 +116,4 @@ def test_a_cluster_leaves_the_same_bytes_though_one_of_two_machines_is_lost(
     assert {event.run for event in events if event.kind == "finished"} == {run.name for run in there}
     assert kept(there) == kept(here)
     cycles = [event.cycle for event in events if event.kind == "cycle"]
-    assert len(cycles) > 3 * 13 - 1  # every cycle of three runs, and those around the loss again
+    assert len(cycles) >= 2 * 7  # every cycle of both runs, and those around the loss again
