@@ -138,13 +138,7 @@ def _measure_one(
     try:
         exact = is_exact(spelled, size["classes"])  # warms the libraries up, too
         agent = agents.make(spelled)
-        view = synthetic_view(
-            pool=size["pool"],
-            features=size["features"],
-            classes=size["classes"],
-            query_size=size["query_size"],
-            members="members" in agent.needs,
-        )
+        view = synthetic_view(**size, members="members" in agent.needs)
         agent.reset(view, seed=0)
         gc.collect()
         memory.forget_resident_peak()
@@ -163,7 +157,7 @@ def _measure_one(
 
 def is_exact(spelled: str, classes: int) -> bool | None:
     """Compares an agent with its explicit version on a small pool; None where there is none."""
-    view = synthetic_view(**SMALLER.get(spelled, SMALL), classes=classes)
+    view = synthetic_view(**SMALLER.get(spelled, SMALL), classes=classes, members=True)
     agent = agents.make(spelled)
     agent.reset(view, seed=0)
     return explicit.agrees(spelled, view, [int(index) for index in agent.act(None)])

@@ -87,7 +87,7 @@ def head(view: View) -> tuple[np.ndarray, np.ndarray]:
 def changing(view: View, cap: float) -> np.ndarray:
     """Returns which unlabeled images change their class when mixed with a class's mean, bool (U,).
 
-    Source: Parvaneh et al. 2022, equation 5, kept between 0 and the cap.
+    Source: Parvaneh et al. 2022, the closed form, kept between 0 and the cap.
     """
     weight, constant = head(view)
     known, labels = view.features(view.labeled).double().numpy(), view.labels().numpy()
