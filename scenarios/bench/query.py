@@ -23,7 +23,7 @@ from scenarios.bench.synthetic import synthetic_view
 TRAINING = ("asal", "core_gcn", "dal", "sraal", "ta_vaal", "uncertain_gcn", "vaal", "vab_al")
 SMALL = {"pool": 400, "features": 32, "query_size": 40}
 SMALLER = {  # or it takes minutes
-    name: {"pool": 60, "features": 6, "query_size": 5} for name in ("bait", "batch_bald")
+    name: {"pool": 60, "features": 6, "query_size": 5} for name in ("bait", "batch_bald", "isal")
 }
 MOST = {"batch_bald": 40}  # images that an agent chooses at once at most
 SECONDS, MEGABYTES = 60.0, 1000.0  # above which a query needs a reason
@@ -39,9 +39,10 @@ REASONS = {
 """What is to be known beside an agent's numbers."""
 
 COSTLY = {
-    "bait": "Each of 3 B steps updates what 4 B images add, C x C numbers each, by products with matrices of C D.",
+    "bait": "Each of 3 B steps updates what 4 B images add, C x C numbers each, by products with matrices of C D",
+    "prob_cover": "It counts the images in the ball of each image exactly, and of many again for every choice",
 }
-"""Why an agent takes more than 60 s or 1 GB."""
+"""Why an agent takes more than 60 s or 1 GB, beyond what it says of its cost."""
 
 
 def usual() -> list[str]:
@@ -125,7 +126,8 @@ def _reason(spelled: str, row: dict[str, Any]) -> str:
         kind = "trains networks" if parse(spelled).names[0] in TRAINING else "has options of its own"
         said.append(f"It {kind}, of which there is no explicit version.")
     if row["seconds"] > SECONDS or row["extra_megabytes"] > MEGABYTES:
-        said.append(COSTLY.get(spelled, "Why it costs so much is not known."))
+        why, cost = COSTLY.get(spelled, "It costs much"), agents.make(spelled).cost
+        said.append(f"{why}: {cost}." if cost else f"{why}.")
     return " ".join(said)
 
 

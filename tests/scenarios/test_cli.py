@@ -208,8 +208,8 @@ def test_bench_query_prints_reasons_and_measures_what_an_agent_serves(
     assert list(found) == querying.usual()
     assert found["batch_bald"]["query_size"] == 40
     assert found["batch_bald"]["reason"] == querying.REASONS["batch_bald"]
-    assert found["bait"]["reason"] == querying.COSTLY["bait"]
-    assert found["badge"]["reason"] == "Why it costs so much is not known."
+    assert found["bait"]["reason"] == f"{querying.COSTLY['bait']}: {agents.make('bait').cost}."
+    assert found["badge"]["reason"] == f"It costs much: {agents.make('badge').cost}."
     assert "reason" not in found["coreset"]
     several = ("bench", "query", "--agents", "bait,coreset,margin:pool=all", "--classes", "10,100")
     listed = json.loads(run(*several, "--json")[1])
