@@ -12,6 +12,7 @@ from alenv import geometry
 Kernel = Callable[[Tensor], Tensor]  # of squared distances, which it may overwrite; values in [0, 1]
 AHEAD = 32  # candidates whose gains are brought up to date together
 SHRINK = 0.8  # targets are left out once so small a share of them can still gain
+KEPT = 2**26  # kernel values of candidates that are kept at most: 256 MB in float32
 
 
 def top_hat(radius: float) -> Kernel:
@@ -51,12 +52,19 @@ class Cover:
         self._kernel = kernel
         self._weights = torch.ones(len(targets), device=targets.device) if weights is None else weights
         self._covered = torch.zeros(len(targets), device=targets.device)
+        self._norms = geometry.squared_norms(targets)
+        self._rows: dict[int, Tensor] = {}  # kernel values (m,) of candidates that were looked at again
 
     def add(self, centers: Tensor) -> None:
         """Lets centers (c, d) cover."""
-        for rows in torch.split(centers, max(1, geometry.BLOCK // max(1, len(self.targets)))):
-            values = self._kernel(geometry.squared_distances(rows, self.targets)).amax(0)
-            torch.maximum(self._covered, values, out=self._covered)
+        for some in torch.split(centers, self._block()):
+            torch.maximum(self._covered, self._values(some).amax(0), out=self._covered)
+        self._leave_out()
+
+    def choose(self, row: int) -> None:
+        """Lets a candidate cover."""
+        values = self._rows[row] if row in self._rows else self._values(self.candidates[row : row + 1])[0]
+        torch.maximum(self._covered, values, out=self._covered)
         self._leave_out()
 
     def _leave_out(self) -> None:
@@ -64,16 +72,37 @@ class Cover:
         open_ = (self._covered < 1) & (self._weights > 0)
         if int(open_.sum()) < SHRINK * len(open_):
             self.targets, self._weights = self.targets[open_], self._weights[open_]
-            self._covered = self._covered[open_]
+            self._covered, self._norms = self._covered[open_], self._norms[open_]
+            self._rows.clear()
 
-    def gains(self, rows: Tensor | None = None) -> Tensor:
-        """Returns what candidates ``rows`` (r,) would add each, float64 (r,) on the CPU; None = all of them."""
-        wanted = torch.arange(len(self.candidates)) if rows is None else rows
-        parts = []
-        for some in torch.split(wanted, max(1, geometry.BLOCK // max(1, len(self.targets)))):
-            values = self._kernel(geometry.squared_distances(self.candidates[some], self.targets))
-            parts.append(values.sub_(self._covered).clamp_(min=0.0) @ self._weights)
-        return torch.cat(parts).cpu().double() if parts else torch.zeros(0, dtype=torch.float64)
+    def gains(self) -> Tensor:
+        """Returns what each candidate would add, float64 (n,) on the CPU."""
+        parts = [self._gained(self._values(some)) for some in torch.split(self.candidates, self._block())]
+        return torch.cat(parts) if parts else torch.zeros(0, dtype=torch.float64)
+
+    def gains_again(self, rows: Tensor) -> Tensor:
+        """Returns what candidates ``rows`` (r,) would add, float64 (r,) on the CPU.
+
+        Their kernel values are kept: whoever is looked at again will mostly be looked at once more.
+        """
+        wanted = rows.tolist()
+        missing = [row for row in wanted if row not in self._rows]
+        if (len(self._rows) + len(missing)) * max(1, len(self.targets)) > KEPT:
+            self._rows, missing = {}, wanted
+        for some in torch.split(torch.tensor(missing, dtype=torch.int64), self._block()):
+            self._rows.update(zip(some.tolist(), self._values(self.candidates[some]), strict=True))
+        return self._gained(torch.stack([self._rows[row] for row in wanted]))
+
+    def _block(self) -> int:
+        return max(1, geometry.BLOCK // max(1, len(self.targets)))
+
+    def _values(self, points: Tensor) -> Tensor:
+        """Returns the kernel (r, m) of points (r, d) and the targets."""
+        return self._kernel(geometry.squared_distances(points, self.targets, self._norms))
+
+    def _gained(self, values: Tensor) -> Tensor:
+        """Returns what candidates of kernel values (r, m), which are overwritten, would add."""
+        return (values.sub_(self._covered).clamp_(min=0.0) @ self._weights).cpu().double()
 
 
 def greedy(cover: Cover, count: int, generator: torch.Generator) -> Tensor:
@@ -107,14 +136,14 @@ def greedy(cover: Cover, count: int, generator: torch.Generator) -> Tensor:
             likely = stale.topk(min(AHEAD, len(stale))).indices
             likely = likely[stale[likely] > -torch.inf]
             # Rounding must not lift a gain above the bound that it had.
-            bounds[likely] = torch.minimum(bounds[likely], cover.gains(order[likely]))
+            bounds[likely] = torch.minimum(bounds[likely], cover.gains_again(order[likely]))
             known[likely] = True
             continue
         chosen.append(best)
         bounds[best] = -torch.inf
         known.fill_(False)
         known[best] = True
-        cover.add(cover.candidates[order[best : best + 1]])
+        cover.choose(int(order[best]))
     free = torch.ones(len(order), dtype=torch.bool)
     free[chosen] = False
     rest = free.nonzero().flatten()[: count - len(chosen)]  # in the random order

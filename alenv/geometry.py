@@ -74,10 +74,16 @@ def without_noise(squared: Tensor, scale: Tensor) -> Tensor:
     return squared.masked_fill_(squared <= NOISE * torch.finfo(squared.dtype).eps * scale, 0.0)
 
 
-def squared_distances(a: Tensor, b: Tensor) -> Tensor:
-    """Returns all squared Euclidean distances (n, m), >= 0, from the rows of ``a`` (n, d) to ``b`` (m, d)."""
+def squared_distances(a: Tensor, b: Tensor, norms: Tensor | None = None) -> Tensor:
+    """Returns all squared Euclidean distances (n, m), >= 0, from the rows of ``a`` (n, d) to ``b`` (m, d).
+
+    Args:
+        a: (n, d).
+        b: (m, d).
+        norms: The squared norms (m,) of ``b`` where they are known, which spares a pass over it.
+    """
     a, b = _floating(a), _floating(b)
-    scale = squared_norms(a)[:, None] + squared_norms(b)
+    scale = squared_norms(a)[:, None] + (squared_norms(b) if norms is None else norms)
     return without_noise(torch.addmm(scale, a, b.T, alpha=-2), scale)
 
 

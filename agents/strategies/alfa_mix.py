@@ -60,7 +60,7 @@ def mixed(features: Tensor, anchor: Tensor, gradients: Tensor, cap: float, clip:
         cap: The most that is mixed in, in (0, 1].
         clip: Whether a is kept in its range; without that its negative entries move away from the anchor.
 
-    Source: Parvaneh et al. 2022, equation 5.
+    Source: Parvaneh et al. 2022, the closed form of the mixing weights.
     """
     apart = anchor - features
     scale = torch.linalg.vector_norm(apart, dim=1) / torch.linalg.vector_norm(gradients, dim=1).clamp_(
@@ -113,15 +113,15 @@ class AlfaMix(Strategy):
         InvalidQuery: ``step`` is not in (0, 1], or ``clip`` not a flag.
 
     Differs: the paper also learns the weights by gradient steps; this is its closed form. Public code leaves that
-    unclipped, so that it mixes in less than nothing (``clip=false``). Random images are drawn without replacement. The
-    head is recovered from features and logits, so that linear heads are served too.
+    unclipped, so that it mixes in less than nothing (``clip=false``). Random images are drawn without replacement.
+    The head is recovered from features and logits, so that linear heads are served too.
     """
 
     name: ClassVar[str] = "alfa_mix"
     cost: ClassVar[str] = (
         "one inference pass over the pool, at most 5 U C (C D + 5 D), then 10 B D per image clustered"
     )
-    source: ClassVar[str] = "Parvaneh et al. 2022, Algorithm 1, equation 5"
+    source: ClassVar[str] = "Parvaneh et al. 2022, Active Learning by Feature Mixing"
 
     def __init__(self, step: float = 0.2, clip: bool = True, pool: str | None = None) -> None:
         super().__init__(pool)

@@ -55,13 +55,20 @@ def gradient_distances(factors: Tensor, features: Tensor) -> tuple[Tensor, geome
 class Badge(Strategy):
     """k-means++ seeding on gradient embeddings: uncertain images, and different ones.
 
-    The first choice has the longest gradient; each further one is drawn with probability proportional to its
-    squared distance to the nearest chosen. Labeled images are no centers.
+    The first choice has the longest gradient; each further one is drawn with probability proportional to its squared
+    distance to the nearest chosen. Labeled images are no centers. An image's gradient embedding is that of the loss
+    to its guessed class by the last layer's weights, an outer product of C and D numbers: long where the guess is
+    uncertain.
+
+    Differs: embeddings are never built, distances come from the two factors. A chosen image is never drawn again;
+    some public codes trust that its distance is 0. With nothing but duplicates left, the rest is uniform.
     """
 
     name: ClassVar[str] = "badge"
     cost: ClassVar[str] = "one inference pass over the pool, then O(B U (C + D)) products"
-    source: ClassVar[str] = "Ash et al. 2020, Algorithm 1"
+    source: ClassVar[str] = (
+        "Ash et al. 2020, Deep Batch Active Learning by Diverse, Uncertain Gradient Lower Bounds, Algorithm 1"
+    )
 
     def pick(self, view: View, indices: Indices, count: int, generator: torch.Generator) -> Indices:
         """Draws ``count`` of ``indices`` by D^2 sampling."""

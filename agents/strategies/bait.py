@@ -205,15 +205,15 @@ class Bait(Strategy):
         InvalidQuery: ``penalty`` is not above 0, or another option no whole number of at least 1.
 
     Differs: the paper looks at all images, which at C D = 5120 takes days; principal components and a random subset
-    are what makes it minutes. What public code adds of an image is scaled by B / (L + B), the labeled mean by
-    L / (L + B); so it is here.
+    are what makes it minutes. What public code adds of an image is scaled by B / (L + B), the labeled mean by L / (L
+    + B); so it is here.
     """
 
     name: ClassVar[str] = "bait"
     cost: ClassVar[str] = (
         "one inference pass over the pool, N (C D)^2 for F, then about 8 B^2 C^2 D, C D <= 1024: minutes for B = 1000"
     )
-    source: ClassVar[str] = "Ash et al. 2021, Algorithm 1"
+    source: ClassVar[str] = "Ash et al. 2021, Gone Fishing: Neural Active Learning with Fisher Embeddings"
 
     def __init__(
         self,

@@ -26,7 +26,7 @@ def wanted_counts(labels: Tensor, classes: int, count: int) -> Tensor:
         classes: C.
         count: B.
 
-    Source: Bengar et al. 2022, equation 2.
+    Source: Bengar et al. 2022.
     """
     counts = torch.bincount(labels[labels >= 0].cpu(), minlength=classes).double()
     return ((counts.sum() + count) / classes - counts).clamp(min=0.0)
@@ -70,7 +70,9 @@ class ClassBalanced(Strategy):
     """Uncertain images whose likely classes are those that the labels lack.
 
     A query is to raise the sum of its entropies, each between 0 and 1, less ``weight`` times how far the expected
-    classes of its images are from what every class lacks for an equal share of all labels.
+    classes of its images are from what every class lacks for an equal share of all labels. The expected classes are
+    the sum of the images' class probabilities, so that no true class is known. Images are chosen one by one, each the
+    one that raises this most: uncertain ones of classes that have few labels.
 
     Args:
         weight: Of the imbalance, lambda; 0 is ``entropy``.
@@ -86,7 +88,9 @@ class ClassBalanced(Strategy):
     name: ClassVar[str] = "class_balanced"
     default_pool: ClassVar[str] = "candidates"
     cost: ClassVar[str] = "one inference pass over the candidates, then B K C sums"
-    source: ClassVar[str] = "Bengar et al. 2022, equation 3 (with entropy)"
+    source: ClassVar[str] = (
+        "Bengar et al. 2022, Class-Balanced Active Learning for Image Classification (with entropy)"
+    )
 
     def __init__(self, weight: float = 1.0, pool: str | None = None) -> None:
         super().__init__(pool)

@@ -88,6 +88,11 @@ def in_turns(clusters: NDArray[np.int64], count: int, generator: torch.Generator
 class ClusterMargin(Strategy):
     """Of the images with the lowest margins, random ones in turns from their clusters, the smallest cluster first.
 
+    The 10 B images whose two likeliest classes are closest are clustered: the two clusters whose images are on
+    average least apart, by 1 - cosine, become one, until about ten images are in each. Then each cluster gives one
+    random image, the smallest first, and again until there are B, so that small clusters, of which a plain margin
+    query takes next to nothing, give as many images as large ones.
+
     Args:
         factor: Images of the lowest margin that are looked at, in queries.
         size: Mean number of these images in a cluster, at least 1.
@@ -106,7 +111,7 @@ class ClusterMargin(Strategy):
 
     name: ClassVar[str] = "cluster_margin"
     cost: ClassVar[str] = "one inference pass over the pool; then O(n^2 D) for n = min(10 B, 5000), 200 MB"
-    source: ClassVar[str] = "Citovsky et al. 2021, Algorithm 1"
+    source: ClassVar[str] = "Citovsky et al. 2021, Batch Active Learning at Scale"
 
     def __init__(
         self,

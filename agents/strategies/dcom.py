@@ -36,7 +36,7 @@ def competence(covered: float, slope: float = 50.0, middle: float = 0.8) -> floa
         slope: k.
         middle: a, where it is about a half.
 
-    Source: Mishal & Weinshall 2024, section 3.2.
+    Source: Mishal & Weinshall 2024.
     """
     return (1 + math.exp(-slope * (1 - middle))) / (1 + math.exp(-slope * (covered - middle)))
 
@@ -110,7 +110,7 @@ class DCoM(Strategy):
     cost: ClassVar[str] = (
         "one inference pass over the pool, then up to 2 S U D + L S D products, S a sample of 20,000"
     )
-    source: ClassVar[str] = "Mishal & Weinshall 2024, Algorithm 1"
+    source: ClassVar[str] = "Mishal & Weinshall 2024, DCoM: Active Learning for All Learners"
 
     def __init__(
         self,

@@ -105,7 +105,9 @@ class VariationRatio(Disagreement):
     """
 
     name: ClassVar[str] = "variation_ratio"
-    source: ClassVar[str] = "Beluch et al. 2018, section 3.2; Freeman 1965"
+    source: ClassVar[str] = (
+        "Beluch et al. 2018, The Power of Ensembles for Active Learning in Image Classification; Freeman 1965"
+    )
 
     def score(self, members: Tensor) -> Tensor:
         """See ``variation_ratio``; ties by ``ensemble_entropy``."""
@@ -116,11 +118,17 @@ class VariationRatio(Disagreement):
 class EnsembleEntropy(Disagreement):
     """The highest entropy of the members' mean probabilities.
 
-    With an ensemble that is what ``entropy`` scores too, since the mean classifies; with dropout it is not.
+    The class probabilities of all members are averaged, and images score -sum p log p of that mean, in nats: high
+    where members are undecided and where they contradict each other alike, which ``bald`` tells apart. With an
+    ensemble that is what ``entropy`` scores too, since the mean classifies; with dropout it is not.
+
+    Differs: some public codes add up logits of the members, not probabilities.
     """
 
     name: ClassVar[str] = "ensemble_entropy"
-    source: ClassVar[str] = "Beluch et al. 2018, section 3.2; Gal et al. 2017, section 4"
+    source: ClassVar[str] = (
+        "Beluch et al. 2018, The Power of Ensembles for Active Learning in Image Classification; Gal et al. 2017"
+    )
 
     def score(self, members: Tensor) -> Tensor:
         """See ``ensemble_entropy``."""
@@ -131,12 +139,19 @@ class EnsembleEntropy(Disagreement):
 class Bald(Disagreement):
     """The images whose label would say most about which member is right: each is sure, and of another class.
 
+    The score is the entropy of the mean of the members' probabilities less the mean of their entropies: the mutual
+    information of label and member, in nats. Where all members are equally undecided it is 0. Members are the
+    networks of an ensemble, or one network under dropout masks that all images share; BatchNorm stays as it is in
+    inference.
+
     Differs: the paper draws 100 dropout masks and scores a random 2,000 images; here they are the candidates, and
     ``members`` says how many masks.
     """
 
     name: ClassVar[str] = "bald"
-    source: ClassVar[str] = "Houlsby et al. 2011; Gal et al. 2017, section 4"
+    source: ClassVar[str] = (
+        "Houlsby et al. 2011; Gal et al. 2017, Deep Bayesian Active Learning with Image Data"
+    )
 
     def score(self, members: Tensor) -> Tensor:
         """See ``mutual_information``."""

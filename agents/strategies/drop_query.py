@@ -59,8 +59,9 @@ def unstable(votes: Tensor, passes: int, enough: int) -> Tensor:
 class DropQuery(Strategy):
     """Images whose guessed class changes in most of a few passes with dropout on the features, and different ones.
 
-    Of these the middles of B clusters of the features, of unit length, are chosen; with too few, random ones fill up.
-    Without labels all images are clustered. Meant for linear heads on frozen features; any classifier is served.
+    An image of which the class hangs on few features changes it easily; one amid its class does not. Of these the
+    middles of B clusters of the features, of unit length, are chosen; with too few, random ones fill up. Without
+    labels all images are clustered. Meant for linear heads on frozen features; any classifier is served.
 
     Args:
         passes: With dropout.
@@ -79,7 +80,9 @@ class DropQuery(Strategy):
     cost: ClassVar[str] = (
         "one inference pass over the pool, 4 U D C products, then 10 B D per image clustered"
     )
-    source: ClassVar[str] = "Gupte et al. 2024, section 4"
+    source: ClassVar[str] = (
+        "Gupte et al. 2024, Revisiting Active Learning in the Era of Vision Foundation Models"
+    )
 
     def __init__(
         self, passes: int = 3, rate: float = 0.75, factor: int = 25, pool: str | None = None

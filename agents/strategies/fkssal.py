@@ -73,10 +73,10 @@ def matches(wanted: Tensor, pool: Tensor, count: int) -> Tensor:
 class Fkssal(Strategy):
     """The unlabeled images most like the validation images that the classifier gets wrong.
 
-    Images are alike where features, and gradients of the loss by them, correlate. Of more errors than the query takes,
-    greedy k-center keeps as many. The best match of each error is bought, then the second best, until the query is
-    full. Where there is no error, the query is random. The labels of the validation split are used, and are far more
-    than the query buys, so give every agent that is compared the same split, for early stopping or the like.
+    Images are alike where features, and gradients of the loss by them, correlate. Of more errors than the query
+    takes, greedy k-center keeps as many. The best match of each error is bought, then the second best, until the
+    query is full. Where there is no error, the query is random. The labels of the validation split are used, and are
+    far more than the query buys, so give every agent that is compared the same split, for early stopping or the like.
 
     Args:
         pseudo: What an unlabeled image's gradient takes for its label: that of the ``"nearest"`` validation image by
@@ -95,7 +95,9 @@ class Fkssal(Strategy):
     name: ClassVar[str] = "fkssal"
     needs: tuple[str, ...] = ("validation", "classifier")
     cost: ClassVar[str] = "one inference pass over the pool and the split, then O(V U D) products in chunks"
-    source: ClassVar[str] = "Gudovskiy et al. 2020, Fisher kernel self-supervision"
+    source: ClassVar[str] = (
+        "Gudovskiy et al. 2020, Deep Active Learning for Biased Datasets via Fisher Kernel Self-Supervision"
+    )
 
     def __init__(self, *, pseudo: str = "nearest", pool: str | None = None) -> None:
         super().__init__(pool)

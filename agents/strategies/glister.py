@@ -71,7 +71,7 @@ def greedy(
     Returns:
         int64 (count,) distinct rows, in the order of choice.
 
-    Source: Killamsetty et al. 2021, Algorithm 1 with a Taylor approximation after each choice.
+    Source: Killamsetty et al. 2021, with a Taylor approximation after each choice.
     """
     order = torch.randperm(len(factors), generator=generator)
     factors, features = factors[order], features[order]
@@ -93,8 +93,9 @@ class Glister(Strategy):
     """The images whose gradients point along that of the validation loss, after a step with those chosen before.
 
     Gradients are those of the last layer, weights and constant, at the guessed class; labeled images have taken their
-    step already, at their labels. The loss is that of the validation split, or without one of a sample of the pool at
-    its guessed classes.
+    step already, at their labels. The loss is that of the validation split where the environment has one: its labels
+    are used then, so give every agent that is compared the same split. Without one it is the loss of a sample of the
+    unlabeled images at their guessed classes, and no label but the bought ones plays a part.
 
     Args:
         rate: eta, the size of a step; the learning rate.
@@ -104,13 +105,15 @@ class Glister(Strategy):
     Raises:
         InvalidQuery: ``rate`` is not a number of at least 0, or ``sample`` no whole number of at least 1.
 
-    Differs: public code goes by the summed gradient and divides it by different numbers from choice to choice; here it
-    is a mean throughout. Its regularizers (random, facility location, diversity) are left out.
+    Differs: public code goes by the summed gradient and divides it by different numbers from choice to choice; here
+    it is a mean throughout. Its regularizers (random, facility location, diversity) are left out.
     """
 
     name: ClassVar[str] = "glister"
     cost: ClassVar[str] = "one inference pass over the pool, then B (U + V) C D products, V at most 5,000"
-    source: ClassVar[str] = "Killamsetty et al. 2021, section 4 (GLISTER-ACTIVE)"
+    source: ClassVar[str] = (
+        "Killamsetty et al. 2021, GLISTER: Generalization based Data Subset Selection (GLISTER-ACTIVE)"
+    )
 
     def __init__(self, rate: float = 0.01, sample: int = SAMPLE, pool: str | None = None) -> None:
         super().__init__(pool)
@@ -148,7 +151,8 @@ class Fass(Strategy):
     """Of the most uncertain images those that stand for the others: each new one raises most how like the nearest is.
 
     The images of the highest entropy are kept; of these B are chosen greedily by facility location, the sum over the
-    kept ones of the likeness to the nearest chosen one. Likeness is (1 + cosine) / 2 of the features.
+    kept ones of the likeness to the nearest chosen one: an image is chosen for how many uncertain images it resembles
+    that no choice resembles yet. Likeness is (1 + cosine) / 2 of the features.
 
     Args:
         factor: Images that are kept, in queries.
@@ -166,7 +170,9 @@ class Fass(Strategy):
     cost: ClassVar[str] = (
         "one inference pass over the pool, n^2 D products for n = 10 B, then about 100 n D per choice"
     )
-    source: ClassVar[str] = "Wei, Iyer & Bilmes 2015, section 4 (FASS)"
+    source: ClassVar[str] = (
+        "Wei, Iyer & Bilmes 2015, Submodularity in Data Subset Selection and Active Learning"
+    )
 
     def __init__(self, factor: int = 10, features: str = "classifier", pool: str | None = None) -> None:
         super().__init__(pool)

@@ -104,8 +104,9 @@ class Herding(Strategy):
 class MaxHerding(Herding):
     """The images that raise most the mean over the pool of the kernel to the nearest chosen or labeled image.
 
-    The kernel is exp(-(distance / h)^2) of features of unit length: ProbCover with a soft ball. Needs no labels, and
-    looks at no prediction.
+    The kernel is exp(-(distance / h)^2) of features of unit length: ProbCover with a soft ball. Each choice adds most
+    to that mean, which labeled images have raised already; a far outlier adds little, as it is near to itself only.
+    Needs no labels, and looks at no prediction.
 
     Args:
         radius: h; 1 as published.
@@ -125,7 +126,9 @@ class MaxHerding(Herding):
     cost: ClassVar[str] = (
         "S U D products for a sample S of 20,000; then about 100 S D for each of the B choices"
     )
-    source: ClassVar[str] = "Bae, Noh & Sutherland 2024, Algorithm 1"
+    source: ClassVar[str] = (
+        "Bae, Noh & Sutherland 2024, Generalized Coverage for More Robust Low-Budget Active Learning"
+    )
 
     def __init__(
         self,
@@ -146,8 +149,10 @@ class UncertaintyHerding(Herding):
     """MaxHerding in which images count by how uncertain the classifier is of them, at a scale that adapts.
 
     While labels are few it covers, and as they become many it turns to uncertain images: the radius is the smallest
-    positive distance between two labeled images, and the logits are divided by a temperature fitted on the validation
-    split, where there is one. Without labels all images count alike.
+    positive distance between two labeled images, and the logits are divided by a temperature. That is fitted on the
+    labels of the validation split where the environment has one (give every agent that is compared the same split);
+    without one it is 1, and the uncertainties stay as the classifier gives them. Without labels all images count
+    alike.
 
     Args:
         uncertainty: ``"margin"``, ``"least_confidence"`` or ``"entropy"``.
@@ -161,13 +166,15 @@ class UncertaintyHerding(Herding):
         InvalidQuery: A number is out of range.
         UnknownName: There is no such uncertainty, or there are no such features.
 
-    Differs: how public code fits the temperature was not confirmed; the likelihood is the usual way. An image of which
-    a diverged classifier says nothing counts fully. Further as MaxHerding.
+    Differs: how public code fits the temperature was not confirmed; the likelihood is the usual way. An image of
+    which a diverged classifier says nothing counts fully. Further as MaxHerding.
     """
 
     name: ClassVar[str] = "uherding"
     cost: ClassVar[str] = "one inference pass over the pool, then as max_herding"
-    source: ClassVar[str] = "Bae, Oliveira & Sutherland 2025, Algorithm 1"
+    source: ClassVar[str] = (
+        "Bae, Oliveira & Sutherland 2025, Uncertainty Herding: One Active Learning Method for All Label Budgets"
+    )
 
     def __init__(
         self,

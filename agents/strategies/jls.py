@@ -18,8 +18,9 @@ if TYPE_CHECKING:
 class JLS(Strategy):
     """The images whose probability of being labeled is nearest to ``target``; needs ``joint="discriminator"``.
 
-    A target near 0 asks for images that surely look unlabeled; 0.1 leaves out those that look so most of all, outliers
-    among them.
+    The discriminator reads the normalized features of the classifier, and is trained with it to tell labeled images
+    (1) from unlabeled ones (0); the classifier learns features that help it. A target near 0 asks for images that
+    surely look unlabeled; 0.1 leaves out those that look so most of all, outliers among them.
 
     Args:
         target: A probability, in [0, 1].

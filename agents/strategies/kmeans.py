@@ -60,13 +60,16 @@ def central_then_random(points: Tensor, wanted: Tensor, count: int, generator: t
 class KMeans(Strategy):
     """Clusters the features into B clusters and takes the image nearest to each center.
 
-    Images are taken from their own cluster, so no image is taken twice. Where there are fewer than B distinct
-    images, random ones fill up the query.
+    First centers are drawn by k-means++, then at most ten times each center becomes the mean of the images that are
+    nearest to it. Images are taken from their own cluster, so no image is taken twice. Where there are fewer than B
+    distinct images, random ones fill up the query. Labels and predictions play no part.
+
+    Differs: public code leaves clustering to a library, for up to 300 iterations.
     """
 
     name: ClassVar[str] = "kmeans"
     cost: ClassVar[str] = "one inference pass over the pool, then about 10 B U D products"
-    source: ClassVar[str] = "Xu et al. 2003; Zhdanov 2019"
+    source: ClassVar[str] = "Xu et al. 2003; Zhdanov 2019, Diverse mini-batch Active Learning"
 
     def pick(self, view: View, indices: Indices, count: int, generator: torch.Generator) -> Indices:
         """Chooses the most central image of each of ``count`` clusters of ``indices``."""

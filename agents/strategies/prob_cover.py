@@ -34,7 +34,7 @@ def pure_radius(points: Tensor, classes: int, purity: float, generator: torch.Ge
         purity: The share of balls that are to be pure, in (0, 1].
         generator: Draws the clusters' first centers and the balls that are looked at, at most 2,000.
 
-    Source: Yehuda et al. 2022, section 3.3; the quantile takes the place of their search over a grid.
+    Source: Yehuda et al. 2022; the quantile takes the place of their search over a grid.
     """
     assignment = geometry.k_means(points, min(classes, len(points)), generator).assignment
     rows = torch.randperm(len(points), generator=generator)[:BALLS]
@@ -79,8 +79,10 @@ def checked_radius(name: str, delta: float | str) -> float | str:
 class ProbCover(Strategy):
     """The images whose balls cover most images that no chosen or labeled image covers yet.
 
-    A ball holds all images nearer than ``delta``, of features of unit length. Each choice is the one that covers most;
-    once all is covered, images are drawn at random. Needs no labels, and looks at no prediction.
+    A ball holds all images nearer than ``delta``, of features of unit length. Each choice is the one that covers
+    most; once all is covered, images are drawn at random. An image in a dense place covers many others, and its
+    neighbors little that is new after it; so few labels stand for much of the pool. Needs no labels, and looks at no
+    prediction.
 
     Args:
         delta: The radius; ``"auto"`` takes the largest at which a share ``purity`` of the balls holds images of one
@@ -102,7 +104,7 @@ class ProbCover(Strategy):
     cost: ClassVar[str] = (
         "N U D products once; then about 100 N D for each of the B choices, fewer as they are covered"
     )
-    source: ClassVar[str] = "Yehuda et al. 2022, Algorithm 1"
+    source: ClassVar[str] = "Yehuda et al. 2022, Active Learning Through a Covering Lens, Algorithm 1"
 
     def __init__(
         self,

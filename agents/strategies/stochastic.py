@@ -28,7 +28,7 @@ def power_scores(scores: Tensor, coldness: float, generator: torch.Generator) ->
         coldness: beta; 0 draws uniformly among scores above 0, infinity would take the highest.
         generator: A CPU generator.
 
-    Source: Kirsch et al. 2023, section 3, the power distribution.
+    Source: Kirsch et al. 2023, the power distribution.
     """
     uniform = torch.rand(len(scores), dtype=torch.float64, generator=generator)
     gumbel = -(-uniform.clamp(min=torch.finfo(torch.float64).tiny).log()).log()
@@ -67,7 +67,9 @@ class Power(Strategy):
 class PowerMargin(Power):
     """Images drawn with probability proportional to 1 - (p1 - p2).
 
-    Without a diversity term it avoids what a plain margin query suffers from: B images that are all alike.
+    p1 and p2 are the two largest class probabilities. B images are drawn without replacement: to the logarithm of
+    each score Gumbel noise is added, and the highest sums are taken. Without a diversity term it avoids what a plain
+    margin query suffers from: B images that are all alike.
 
     Args:
         coldness: The power of the score; 1 as published.
@@ -79,7 +81,7 @@ class PowerMargin(Power):
 
     name: ClassVar[str] = "power_margin"
     cost: ClassVar[str] = "one inference pass over the pool"
-    source: ClassVar[str] = "Kirsch et al. 2023, section 3 (power acquisition)"
+    source: ClassVar[str] = "Kirsch et al. 2023, Stochastic Batch Acquisition (power acquisition)"
 
     def score(self, view: View, indices: Indices) -> Tensor:
         """See ``uncertainty.margin``."""
@@ -89,6 +91,10 @@ class PowerMargin(Power):
 @register
 class PowerBald(Power):
     """Images drawn with probability proportional to the mutual information of label and member.
+
+    The score is that of ``bald``: the entropy of the members' mean less their mean entropy. B images are drawn
+    without replacement: to the logarithm of each score Gumbel noise is added, and the highest sums are taken. Images
+    of score 0 come only when nothing else is left.
 
     Args:
         members: T; None = all networks of an ensemble, or 10 dropout masks.
@@ -102,7 +108,7 @@ class PowerBald(Power):
     name: ClassVar[str] = "power_bald"
     needs: tuple[str, ...] = ("members",)
     cost: ClassVar[str] = "one inference pass over the pool per network; one for all dropout masks"
-    source: ClassVar[str] = "Kirsch et al. 2023, section 3 (power acquisition)"
+    source: ClassVar[str] = "Kirsch et al. 2023, Stochastic Batch Acquisition (power acquisition)"
 
     def __init__(self, members: int | None = None, coldness: float = 1.0, pool: str | None = None) -> None:
         super().__init__(coldness, pool)

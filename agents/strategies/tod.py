@@ -29,6 +29,7 @@ def discrepancy(logits: Tensor, before: Tensor) -> Tensor:
 class Tod(Strategy):
     """The largest distance between the class probabilities of this cycle's classifier and of last cycle's.
 
+    The score is |p - p'|^2 / 2, with p the probabilities of this cycle's classifier and p' those of the one before.
     It stands for the loss: what is already learned changes little. At cycle 0 there is no classifier before, and the
     query is random. The method's unsupervised loss is a matter of the recipe, near to ``joint="mean_teacher"``.
 
@@ -42,7 +43,9 @@ class Tod(Strategy):
     needs: tuple[str, ...] = ("previous",)
     default_pool: ClassVar[str] = "candidates"
     cost: ClassVar[str] = "two inference passes over the candidates"
-    source: ClassVar[str] = "Huang et al. 2021, cyclic output discrepancy"
+    source: ClassVar[str] = (
+        "Huang et al. 2021, Semi-Supervised Active Learning with Temporal Output Discrepancy"
+    )
 
     def pick(self, view: View, indices: Indices, count: int, generator: torch.Generator) -> Indices:
         """Chooses those of ``indices`` whose probabilities have changed most."""

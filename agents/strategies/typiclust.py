@@ -79,7 +79,7 @@ class TypiClust(Strategy):
     cost: ClassVar[str] = (
         "10 K N D products for K = min(L + B, 500) clusters, then N D times the mean cluster size"
     )
-    source: ClassVar[str] = "Hacohen, Dekel & Weinshall 2022, Algorithm 1 (TPC_RP)"
+    source: ClassVar[str] = "Hacohen, Dekel & Weinshall 2022, Active Learning on a Budget (TPC_RP)"
 
     def __init__(
         self,

@@ -60,10 +60,17 @@ class Uncertainty(Strategy):
 
 @register
 class LeastConfidence(Uncertainty):
-    """The lowest largest class probability."""
+    """The lowest largest class probability.
+
+    The score is 1 - max p, the probability that the classifier gives to all other classes. It looks at the likeliest
+    class alone: how the rest is spread changes nothing. It is added up from the other classes in float64, so that
+    images of which the classifier is nearly certain do not tie.
+
+    Differs: several public codes subtract in float32, where all of these are 0 and the order of the images decides.
+    """
 
     name: ClassVar[str] = "least_confidence"
-    source: ClassVar[str] = "Lewis & Gale 1994"
+    source: ClassVar[str] = "Lewis & Gale 1994, A Sequential Algorithm for Training Text Classifiers"
 
     def score(self, logits: Tensor) -> Tensor:
         """See ``least_confidence``."""
@@ -72,10 +79,19 @@ class LeastConfidence(Uncertainty):
 
 @register
 class Margin(Uncertainty):
-    """The smallest gap between the two largest class probabilities."""
+    """The smallest gap between the two largest class probabilities.
+
+    The score is 1 - (p1 - p2): images near the border of two classes are chosen, however unlikely all others are. It
+    is computed in float64 without taking nearly equal numbers from each other, so that images of which the classifier
+    is nearly certain do not tie.
+
+    Differs: several public codes subtract in float32, and break ties by the order of the images.
+    """
 
     name: ClassVar[str] = "margin"
-    source: ClassVar[str] = "Scheffer, Decomain & Wrobel 2001"
+    source: ClassVar[str] = (
+        "Scheffer, Decomain & Wrobel 2001, Active Hidden Markov Models for Information Extraction"
+    )
 
     def score(self, logits: Tensor) -> Tensor:
         """See ``margin``."""
@@ -84,10 +100,16 @@ class Margin(Uncertainty):
 
 @register
 class Entropy(Uncertainty):
-    """The highest entropy of the class probabilities."""
+    """The highest entropy of the class probabilities.
+
+    The score is -sum p log p over all classes, in nats: with many classes it counts how the unlikely ones are spread,
+    too, which ``margin`` does not. A class of probability 0 adds 0.
+
+    Differs: several public codes multiply 0 by the logarithm of 0, and score such an image NaN.
+    """
 
     name: ClassVar[str] = "entropy"
-    source: ClassVar[str] = "Settles 2009, section 3.1"
+    source: ClassVar[str] = "Settles 2009, Active Learning Literature Survey, section 3.1"
 
     def score(self, logits: Tensor) -> Tensor:
         """See ``entropy``."""

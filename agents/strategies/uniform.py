@@ -15,7 +15,14 @@ if TYPE_CHECKING:
 
 @register
 class Random(Strategy):
-    """Uniform without replacement."""
+    """Uniform without replacement.
+
+    Every set of B unlabeled images is as likely as any other. It looks at no score and infers nothing; the agent's
+    seed and the cycle decide, so that the same run draws the same images.
+
+    Differs: some public codes draw positions with replacement: of 1,000 bought images about 950 are then distinct,
+    and curves of Random are lower than they should be.
+    """
 
     name: ClassVar[str] = "random"
     cost: ClassVar[str] = "none, no inference"

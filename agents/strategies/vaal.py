@@ -57,11 +57,11 @@ class Vaal(AdversarialQuery, Strategy):
         InvalidQuery: A number is out of range.
         UnknownName: There is no such ``kl`` or ``pool``.
 
-    Differs: the public code sums the KL term over batch and code beside a reconstruction error that is a mean, so that
-    it outweighs all else and codes lose the image; by default both are means. It scores in training mode, where the
-    score of an image depends on its batch, and on flipped images; here in eval mode and unaugmented. It passes over
-    the linear layers of the code and the transposed convolutions when it initializes, and so does this. Images are
-    flipped where the recipe flips them, and normalized as the recipe's; no validation split is needed. Scores are
+    Differs: the public code sums the KL term over batch and code beside a reconstruction error that is a mean, so
+    that it outweighs all else and codes lose the image; by default both are means. It scores in training mode, where
+    the score of an image depends on its batch, and on flipped images; here in eval mode and unaugmented. It passes
+    over the linear layers of the code and the transposed convolutions when it initializes, and so does this. Images
+    are flipped where the recipe flips them, and normalized as the recipe's; no validation split is needed. Scores are
     logits, which do not tie where the probability is 0.
     """
 
@@ -69,7 +69,9 @@ class Vaal(AdversarialQuery, Strategy):
     cost: ClassVar[str] = (
         "trains two networks: at epochs=100 more than the classifier; then a pass over the pool"
     )
-    source: ClassVar[str] = "Sinha, Ebrahimi & Darrell 2019, section 3 and Algorithm 1; the paper, A.17"
+    source: ClassVar[str] = (
+        "Sinha, Ebrahimi & Darrell 2019, Variational Adversarial Active Learning; the paper, A.17"
+    )
 
     def __init__(
         self,

@@ -30,8 +30,9 @@ def decidedness(logits: Tensor) -> Tensor:
 class WAAL(Strategy):
     """The lowest of how decided the classifier is, less how unlabeled an image looks; needs ``joint="wasserstein"``.
 
-    The score is ``uncertainty`` * (|log p|_2 + |log p|_1) / 2 - ``diversity`` * D, with D the critic's value, which is
-    the labeled score with its sign changed.
+    The score is ``uncertainty`` * (|log p|_2 + |log p|_1) / 2 - ``diversity`` * D, with D the critic's value, which
+    is the labeled score with its sign changed. The norms of log p are least where all classes are equally likely, so
+    that the lowest scores are undecided images unlike the labeled ones.
 
     Args:
         uncertainty: Weight of the first term, at least 0.
@@ -40,12 +41,17 @@ class WAAL(Strategy):
 
     Raises:
         InvalidQuery: A weight is no number of at least 0.
+
+    Differs: log p is taken from the logits, where public code takes the logarithm of probabilities that may be 0. How
+    the critic is trained is a matter of the recipe.
     """
 
     name: ClassVar[str] = "waal"
     needs: tuple[str, ...] = ("wasserstein",)
     cost: ClassVar[str] = "one inference pass over the pool"
-    source: ClassVar[str] = "Shui et al. 2020"
+    source: ClassVar[str] = (
+        "Shui et al. 2020, Deep Active Learning: Unified and Principled Method for Query and Training"
+    )
 
     def __init__(self, uncertainty: float = 1.0, diversity: float = 10.0, pool: str | None = None) -> None:
         super().__init__(pool)

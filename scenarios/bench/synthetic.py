@@ -12,7 +12,9 @@ MEMBERS = 10  # as many as there are dropout masks by default
 _CHUNK = 4096  # rows planted at a time, so that building the pool leaves little behind
 
 
-def synthetic_view(*, pool: int, features: int, classes: int, query_size: int, seed: int = 0) -> View:
+def synthetic_view(
+    *, pool: int, features: int, classes: int, query_size: int, seed: int = 0, members: bool = True
+) -> View:
     """Plants class centers and images around them.
 
     As many images as the query takes are labeled already; the candidates are a random part of the others, ten
@@ -25,6 +27,7 @@ def synthetic_view(*, pool: int, features: int, classes: int, query_size: int, s
         classes: C.
         query_size: B.
         seed: Of everything random.
+        members: Whether the classifier has members, which for a large pool take far more memory than all else.
     """
     random, size = torch.Generator().manual_seed(seed), pool + pool // HELD_OUT
     centers = torch.randn(classes, features, generator=random)
@@ -37,7 +40,7 @@ def synthetic_view(*, pool: int, features: int, classes: int, query_size: int, s
         planted[rows] = torch.relu(centers[targets[rows]] + 1.5 * noise)
         logits[rows] = planted[rows] @ head.T
     scores = {name: torch.rand(size, generator=random) for name in ("predicted_loss", "labeled_score")}
-    members = torch.stack([logits + torch.randn(size, classes, generator=random) for _ in range(MEMBERS)])
+    before = logits + torch.randn(size, classes, generator=random)
     labels = targets.clone()
     labels[pool::10] = (
         labels[pool::10] + 1
@@ -53,11 +56,19 @@ def synthetic_view(*, pool: int, features: int, classes: int, query_size: int, s
         query_size=query_size,
         cycle=1,
         scores=scores,
-        members=members.softmax(2),
+        members=_members(logits, random) if members else None,
         feature_maps=(planted,),
-        previous={"logits": members[0]},
+        previous={"logits": before},
         validation=pool // HELD_OUT,
         frozen_features=True,
     )
     view.logits()  # inferred now: a query is timed, not the classifier
     return view
+
+
+def _members(logits: torch.Tensor, random: torch.Generator) -> torch.Tensor:
+    """Returns probabilities (T, n, C) around those of logits (n, C)."""
+    found = torch.empty(MEMBERS, *logits.shape)
+    for member in found:
+        member[:] = (logits + torch.randn(logits.shape, generator=random)).softmax(1)
+    return found

@@ -97,6 +97,28 @@ def seeds_of(text: str) -> tuple[int, ...]:
     return tuple(range(start, end))
 
 
+def whole_numbers(name: str, text: str, least: int) -> tuple[int, ...]:
+    """Reads whole numbers separated by commas, such as ``"10,100"``.
+
+    Args:
+        name: The option, for the message.
+        text: As it was typed.
+        least: The smallest that is allowed.
+
+    Raises:
+        AlenvError: A part of the text is no such number, or comes twice.
+    """
+    parts = text.split(",")
+    if any(not part.strip().isdecimal() or int(part) < least for part in parts):
+        raise AlenvError(
+            f"{name} {text} was given; write a whole number of at least {least}, or several separated by commas."
+        )
+    numbers = tuple(map(int, parts))
+    if len(set(numbers)) < len(numbers):
+        raise AlenvError(f"{name} {text} was given, which names a number twice; name it once.")
+    return numbers
+
+
 def _folder(context: click.Context, option: click.Parameter, text: str | None) -> Path | None:
     """Reads a folder; an empty text, such as an unset variable of the shell leaves, would mean the current one."""
     if text == "":

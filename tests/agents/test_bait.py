@@ -9,19 +9,11 @@ import torch
 import agents
 from agents.strategies import bait
 from alenv.errors import InvalidQuery
+from scenarios.bench.explicit.gradients import fisher, forward_backward
 
 
 def stream(seed=0):
     return torch.Generator().manual_seed(seed)
-
-
-def explicit(p, h):
-    """The Fisher matrix of one image's last layer, from the gradients of every label's log-likelihood."""
-    found = np.zeros((len(p) * len(h),) * 2)
-    for label, share in enumerate(p):
-        gradient = np.outer(np.eye(len(p))[label] - p, h).ravel()
-        found += share * np.outer(gradient, gradient)
-    return found
 
 
 def drawn(n, classes, size, seed=0):
@@ -31,7 +23,7 @@ def drawn(n, classes, size, seed=0):
 
 def test_factors_and_sums_equal_the_explicit_matrices():
     p, h = drawn(1500, 3, 2)
-    single = [explicit(*each) for each in zip(p.numpy(), h.numpy(), strict=True)]
+    single = [fisher(*each) for each in zip(p.numpy(), h.numpy(), strict=True)]
     np.testing.assert_allclose(bait.summed_fisher(p, h), sum(single), rtol=1e-9, atol=1e-9)
     a = bait.factors(p, 3)
     for i in (0, 7):
@@ -44,16 +36,16 @@ def test_factors_and_sums_equal_the_explicit_matrices():
 
 def test_changes_equal_those_of_the_inverted_matrix_while_images_come_and_go():
     p, h = drawn(12, 3, 2)
-    single = np.array([explicit(*each) for each in zip(p.numpy(), h.numpy(), strict=True)])
+    single = np.array([fisher(*each) for each in zip(p.numpy(), h.numpy(), strict=True)])
     target, matrix = single.mean(0), 0.5 * np.eye(6)
-    fisher = bait.Fisher(torch.tensor(matrix), torch.tensor(target), bait.factors(p, 3), h)
+    kept = bait.Fisher(torch.tensor(matrix), torch.tensor(target), bait.factors(p, 3), h)
     inside = np.zeros(12, dtype=bool)
 
     def trace(of):
         return np.trace(np.linalg.inv(of) @ target)
 
     for image, sign in ((3, 1.0), (7, 1.0), (0, 1.0), (7, -1.0), (5, 1.0)):
-        added, removed = fisher.change(1.0), fisher.change(-1.0)
+        added, removed = kept.change(1.0), kept.change(-1.0)
         for other in range(12):
             assert float(added[other]) == pytest.approx(
                 trace(matrix) - trace(matrix + single[other]), rel=1e-6
@@ -61,32 +53,19 @@ def test_changes_equal_those_of_the_inverted_matrix_while_images_come_and_go():
             if inside[other]:
                 raised = trace(matrix - single[other]) - trace(matrix)
                 assert float(removed[other]) == pytest.approx(raised, rel=1e-6)
-        fisher.update(image, sign)
+        kept.update(image, sign)
         matrix = matrix + sign * single[image]
         inside[image] = sign > 0
-        np.testing.assert_allclose(fisher.inverse, np.linalg.inv(matrix), atol=1e-9)
+        np.testing.assert_allclose(kept.inverse, np.linalg.inv(matrix), atol=1e-9)
 
 
 def slow(p, h, labeled, count, penalty):
     """Forward and backward by inverting the matrix for every candidate."""
-    single = np.array([explicit(*each) for each in zip(p, h, strict=True)])
-    target, nl = single.mean(0), len(labeled)
-    matrix = penalty * np.eye(len(target)) + single[labeled].sum(0) / (nl + count)
-    single = single * count / (nl + count)
-    free, chosen = [i for i in range(len(p)) if i not in labeled], []
-
-    def trace(of):
-        return np.trace(np.linalg.inv(of) @ target)
-
-    for _ in range(2 * count):
-        rest = [i for i in free if i not in chosen]
-        chosen.append(min(rest, key=lambda i: trace(matrix + single[i])))
-        matrix = matrix + single[chosen[-1]]
-    for _ in range(count):
-        out = min(chosen, key=lambda i: trace(matrix - single[i]))
-        chosen.remove(out)
-        matrix = matrix - single[out]
-    return chosen
+    single = np.array([fisher(*each) for each in zip(p, h, strict=True)])
+    free, size = [i for i in range(len(p)) if i not in labeled], len(labeled) + count
+    matrix = penalty * np.eye(single.shape[1]) + single[labeled].sum(0) / size
+    scaled = single[free] * count / size
+    return [free[row] for row in forward_backward(scaled, single.mean(0), matrix, count, 2 * count)]
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,8 @@ import agents
 from agents import cover
 from agents.strategies import herding, prob_cover, uncertainty
 from alenv.errors import InvalidQuery, MissingHead, UnknownName
+from scenarios.bench.explicit.covers import herding_gains
+from scenarios.bench.explicit.steps import greedy
 
 
 def stream(seed=0):
@@ -22,21 +24,10 @@ def distances(x):
     return np.linalg.norm(x[:, None] - x[None], axis=2)
 
 
-def slow_gains(kernel, weights, covered):
-    """What each column of the kernel (m, n) would add."""
-    return (weights[:, None] * np.maximum(kernel - covered[:, None], 0)).sum(0)
-
-
 def slow_greedy(kernel, weights, labeled, count):
-    """Chooses by the full matrix; each choice must be the best by a margin, or the comparison would be of ties."""
+    """Chooses by the full matrix, in which labeled images cover already."""
     covered = kernel[:, labeled].max(1) if len(labeled) else np.zeros(len(kernel))
-    chosen = []
-    for _ in range(count):
-        gains = slow_gains(kernel, weights, covered)
-        gains[[*labeled, *chosen]] = -1
-        chosen.append(int(gains.argmax()))
-        covered = np.maximum(covered, kernel[:, chosen[-1]])
-    return chosen
+    return greedy(herding_gains(kernel, weights, covered), count)
 
 
 def random_points(n=200, size=6, seed=0):
@@ -61,7 +52,7 @@ def test_lazy_choices_are_those_of_brute_force(seed):
     state.add(x[:10])
     np.testing.assert_allclose(
         state.gains(),
-        slow_gains(kernel, weights.double().numpy(), kernel[:, :10].max(1)),
+        herding_gains(kernel, weights.double().numpy(), kernel[:, :10].max(1))([]),
         rtol=1e-4,
         atol=1e-5,
     )

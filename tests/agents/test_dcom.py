@@ -11,6 +11,7 @@ import agents
 from agents.strategies import dcom
 from agents.strategies.uncertainty import margin
 from alenv.errors import InvalidQuery
+from scenarios.bench.explicit.covers import dcom_radius
 
 
 def stream(seed=0):
@@ -23,15 +24,6 @@ def distances(a, b):
 
 def random_points(n=200, size=4, seed=0):
     return normalize(torch.randn(n, size, generator=stream(seed)), dim=1)
-
-
-def slow_radius(row, label, predicted, share):
-    found = 0.05
-    for step in range(1, 23):
-        inside = row < 0.05 * step
-        if (1 + (predicted[inside] == label).sum()) / (1 + inside.sum()) >= share:
-            found = 0.05 * step
-    return found
 
 
 def test_competence_goes_from_0_to_1():
@@ -49,7 +41,7 @@ def test_radii_are_the_largest_of_mostly_one_class():
     far = distances(centers, x)
     for share in (0.5, 0.9):
         expected = [
-            slow_radius(row, int(label), predicted.numpy(), share)
+            dcom_radius(row, int(label), predicted.numpy(), share)
             for row, label in zip(far, labels, strict=True)
         ]
         found = dcom.largest_pure_radii(centers, labels, x, predicted, share)
@@ -74,7 +66,7 @@ def test_choices_equal_a_slow_loop(planted, query, middle):
     covered, radii = np.zeros(len(free), dtype=bool), []
     for bought in (labeled[:6], labeled[6:]):
         share = 0.4 + 0.2 * covered.mean()
-        new = [slow_radius(far[i, free], labels[i], predicted, share) for i in bought]
+        new = [dcom_radius(far[i, free], labels[i], predicted, share) for i in bought]
         for i, radius in zip(bought, new, strict=True):
             covered |= far[i, free] < radius
         radii += new

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-
 import numpy as np
 import pytest
 import scipy.stats
@@ -12,6 +10,7 @@ import torch
 import agents
 from agents.strategies import batch_bald, disagreement
 from alenv.errors import InvalidQuery, MissingHead
+from scenarios.bench.explicit import draws
 
 NAMES = ("variation_ratio", "ensemble_entropy", "bald", "batch_bald")
 
@@ -115,18 +114,8 @@ def test_an_order_by_two_scores():
 # ---- joint information -------------------------------------------------------------------------------------
 
 
-def joint_entropy(members, images):
-    """H(y_1, ..., y_k) by listing all labels."""
-    total, p = 0.0, members.double().numpy()
-    for labels in itertools.product(range(p.shape[2]), repeat=len(images)):
-        probability = np.mean([np.prod([q[i, y] for i, y in zip(images, labels, strict=True)]) for q in p])
-        total -= probability * np.log(probability) if probability > 0 else 0.0
-    return total
-
-
 def joint_information(members, images):
-    each = scipy.stats.entropy(members.double().numpy(), axis=2).mean(0)
-    return joint_entropy(members, images) - sum(each[i] for i in images)
+    return draws.joint_information(members.double().numpy().transpose(1, 0, 2)[images])
 
 
 def gained(members, images, samples, seed=0):

@@ -10,18 +10,11 @@ from torch.nn.functional import normalize
 import agents
 from agents.strategies.typiclust import cluster_order, typicality
 from alenv.errors import InvalidQuery, MissingHead, UnknownName
+from scenarios.bench.explicit.clusters import typicality as slow_typicality
 
 
 def stream(seed=0):
     return torch.Generator().manual_seed(seed)
-
-
-def slow_typicality(x, neighbors):
-    distances = np.linalg.norm(x[:, None] - x[None], axis=2)
-    count = min(neighbors, len(x) // 2)
-    return np.array(
-        [1 / (np.sort(np.delete(row, i))[:count].mean() + 1e-5) for i, row in enumerate(distances)]
-    )
 
 
 @pytest.mark.parametrize("n", [2, 3, 30, 60])

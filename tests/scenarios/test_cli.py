@@ -21,8 +21,8 @@ from alenv.presets import DATASETS
 from alenv.recipes import RECIPES
 from scenarios import cli
 from scenarios.bench import explicit
+from scenarios.bench import query as querying
 from scenarios.bench.products import training_operations
-from scenarios.bench.query import SMALL, is_exact, usual
 from scenarios.bench.synthetic import synthetic_view
 
 
@@ -162,23 +162,76 @@ def test_data_list_and_verify() -> None:
     assert rows["digits"]["train_count"] == 1297
 
 
-def test_bench_query_compares_with_the_explicit_versions() -> None:
-    found = {name: is_exact(QUICK.get(name, name), 5) for name in agents.names()}
-    trained = {"vaal", "ta_vaal", "sraal", "dal", "vab_al", "uncertain_gcn", "core_gcn", "asal"}
-    assert set(usual()) == set(agents.names()) - trained
-    assert set(found.values()) <= {True, None}
-    assert all(found[name] for name in (*explicit.PICKS, "badge", "kmeans"))
+@pytest.mark.parametrize("name", querying.usual())
+def test_bench_query_compares_with_the_explicit_versions(name: str) -> None:
+    assert querying.is_exact(name, 5) is True
+
+
+def test_bench_query_takes_all_that_train_nothing_and_have_explicit_versions() -> None:
+    assert set(querying.usual()) == set(agents.names()) - set(querying.TRAINING)
+    assert set(explicit.PICKS) | set(explicit.CHECKS) == set(querying.usual())
+    assert not set(explicit.PICKS) & set(explicit.CHECKS)
+    assert querying.is_exact(QUICK["core_gcn"], 5) is None
+
+
+@pytest.mark.parametrize("name", sorted({*explicit.PICKS, *explicit.CHECKS} - {"random"}))
+def test_bench_query_notices_other_picks(name: str) -> None:
+    view = synthetic_view(**querying.SMALLER.get(name, querying.SMALL), classes=3)
+    wrong = view.unlabeled[: view.query_size].tolist()
+    assert explicit.agrees(name, view, wrong) is False
+
+
+def test_bench_query_notices_an_image_that_was_drawn_twice() -> None:
+    view = synthetic_view(**querying.SMALL, classes=3)
+    free = view.unlabeled[: view.query_size].tolist()
+    assert explicit.agrees("random", view, free) is True
+    assert explicit.agrees("random", view, [*free[1:], free[1]]) is False
+    assert explicit.agrees("random", view, [*free[1:], int(view.labeled[0])]) is False
+
+
+def test_bench_query_measures_in_a_process_of_its_own() -> None:
     size = ("--pool", "300", "--features", "8", "--query-size", "10")
     code, out, _ = run("bench", "query", *size, "--agents", "kmeans", "--json")
     assert code == 0
-    assert json.loads(out)["agents"]["kmeans"]["exact"] is True
+    found = json.loads(out)
+    assert (found["classes"], found["agents"]["kmeans"]["exact"]) == (10, True)
+    assert found["agents"]["kmeans"]["seconds"] >= 0
 
 
-def test_bench_query_notices_other_picks() -> None:
-    view = synthetic_view(**SMALL, classes=3)
-    wrong = view.unlabeled[: view.query_size].tolist()
-    assert not explicit.are_central(view, wrong)
-    assert wrong not in [picks(view) for picks in explicit.PICKS.values()]
+def test_bench_query_prints_reasons_and_measures_what_an_agent_serves(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(querying, "_in_a_process", _measured)
+    monkeypatch.setenv("COLUMNS", "200")
+    code, out, _ = run("bench", "query", "--all", "--json")
+    assert code == 0
+    found = json.loads(out)["agents"]
+    assert list(found) == querying.usual()
+    assert found["batch_bald"]["query_size"] == 40
+    assert found["batch_bald"]["reason"] == querying.REASONS["batch_bald"]
+    assert found["bait"]["reason"] == f"{querying.COSTLY['bait']}: {agents.make('bait').cost}."
+    assert found["badge"]["reason"] == f"It costs much: {agents.make('badge').cost}."
+    assert "reason" not in found["coreset"]
+    several = ("bench", "query", "--agents", "bait,coreset,margin:pool=all", "--classes", "10,100")
+    listed = json.loads(run(*several, "--json")[1])
+    assert [(each["classes"], "bait" in each["agents"]) for each in listed] == [(10, True), (100, True)]
+    code, out, _ = run(*several)
+    assert code == 0
+    assert all(word in out for word in ("10 classes", "100 classes", f"bait: {querying.COSTLY['bait']}"))
+    assert "margin:pool=all: It has options of its own" in out
+    assert "coreset:" not in out
+
+
+def _measured(spelled: str, size: dict[str, int], threads: int | None) -> dict[str, object]:
+    """Stands for a measurement: bait takes long and badge much, an agent with options is compared with nothing."""
+    seconds = 61.0 if spelled == "bait" else 1.0
+    exact = None if ":" in spelled else True
+    return {"seconds": seconds, "extra_megabytes": 1001.0 if spelled == "badge" else 1.0, "exact": exact}
+
+
+def test_bench_query_has_reasons_of_agents_that_it_measures() -> None:
+    assert {*querying.REASONS, *querying.COSTLY, *querying.SMALLER, *querying.MOST} <= set(querying.usual())
+    assert set(querying.TRAINING) <= set(agents.names())
 
 
 def test_bench_train_says_the_machines_own_limit() -> None:
@@ -471,6 +524,9 @@ def test_a_changed_setting_is_refused_by_name(tmp_path: Path) -> None:
         (["data", "verify", "cifr10"], "did you mean 'cifar10'?"),
         (["data", "add", "cifar10", "--from", "/nowhere"], "/nowhere"),
         (["bench", "train", "--backbone", "resnet81"], "resnet18"),
+        (["bench", "query", "--classes", "10,1"], "at least 2"),
+        (["bench", "query", "--classes", "10,"], "separated by commas"),
+        (["bench", "query", "--classes", "10,10"], "twice"),
     ],
 )
 def test_every_error_is_one_sentence(arguments: list[str], said: str) -> None:
