@@ -51,6 +51,7 @@ def run(
         claim=found.claim,
         checks=found.checks,
         published=found.published,
+        analyses=found.analyses,
         keep_weights=keep_weights,
         render=render,
     )

@@ -8,10 +8,12 @@ from dataclasses import dataclass, field
 import alenv
 from alenv.errors import AlenvError, unknown
 from alenv.presets import resolve
+from scenarios.plan.analyses import Analysis
 from scenarios.plan.arm import Arm
 
 SIGNS = {1: "above", 0: "as good as", -1: "below"}
 MOMENTS = ("start", "end")
+SHOWS = ("area", "labels")
 _COUNTS = ("initial_size", "query_size", "budget")
 
 
@@ -43,9 +45,11 @@ class Picture:
         title: What it shows; empty for a comparison's only picture.
         labels: The arms, in the order of the table.
         against: Label -> the label it is subtracted from; an arm that is not in it has no difference.
+        shows: What the table compares: ``"area"`` under the curve, or ``"labels"`` that it takes to be as accurate as
+            the other arm ends.
 
     Raises:
-        UnknownName: An arm is subtracted that is not shown, or from one that is not.
+        UnknownName: An arm is subtracted that is not shown, or from one that is not; ``shows`` is neither.
         AlenvError: An arm is subtracted from itself.
     """
 
@@ -53,8 +57,11 @@ class Picture:
     title: str
     labels: tuple[str, ...]
     against: Mapping[str, str] = field(default_factory=dict)
+    shows: str = "area"
 
     def __post_init__(self) -> None:
+        if self.shows not in SHOWS:
+            raise unknown(f"table of picture {self.name} named", self.shows, SHOWS)
         for label in (*self.against, *self.against.values()):
             if label not in self.labels:
                 raise unknown(f"arm of picture {self.name} named", label, self.labels)
@@ -122,9 +129,10 @@ class Scenario:
         pictures: The pictures; the first one is ``curve.png``.
         checks: What decides the claim; label counts are those of the ``paper`` size.
         published: Published numbers of the ``paper`` size.
+        analyses: What is computed of all arms together.
 
     Raises:
-        UnknownName: A picture, a check or a published number names an arm that a size does not have.
+        UnknownName: A picture, a check, a published number or an analysis names an arm that a size does not have.
         AlenvError: A check has another sign, compares where no cycle ends, or an arm with itself.
     """
 
@@ -136,11 +144,13 @@ class Scenario:
     pictures: tuple[Picture, ...]
     checks: tuple[Check, ...] = ()
     published: tuple[Published, ...] = ()
+    analyses: tuple[Analysis, ...] = ()
 
     def __post_init__(self) -> None:
         named = [label for picture in self.pictures for label in picture.labels]
         named += [label for check in self.checks for label in (check.label, check.against)]
         named += [number.label for number in self.published]
+        named += [label for analysis in self.analyses for label in analysis.labels]
         for size, grid in self.sizes.items():
             for label in named:
                 if label not in grid.labels:

@@ -13,6 +13,7 @@ import alenv
 from alenv.errors import StorageError
 from alenv.files import make_folder
 from alenv.presets import resolve
+from scenarios.plan.analyses import Analysis
 from scenarios.plan.arm import Arm
 from scenarios.plan.scenario import Check, Picture, Published
 from scenarios.play.comparison_folder import ComparisonFolder, ComparisonSettings, Shown
@@ -35,6 +36,7 @@ class Comparison:
         claim: What the runs should show; may be empty.
         checks: What decides the claim.
         published: Numbers to compare with.
+        analyses: What is computed of all arms together.
         keep_weights: Whether the weights of the last cycles and the first cycles stay.
         render: Whether the picture of every cycle is kept.
     """
@@ -48,6 +50,7 @@ class Comparison:
     claim: str = ""
     checks: tuple[Check, ...] = ()
     published: tuple[Published, ...] = ()
+    analyses: tuple[Analysis, ...] = ()
     keep_weights: bool = False
     render: bool = False
 
@@ -72,6 +75,7 @@ class Comparison:
             claim=self.claim,
             checks=self.checks,
             published=self.published,
+            analyses=self.analyses,
         )
 
 

@@ -16,6 +16,8 @@ import filelock
 
 from alenv.errors import AlenvError, CorruptRun, RunConflict
 from alenv.files import write_text, writing
+from scenarios.plan import analyses
+from scenarios.plan.analyses import Analysis
 from scenarios.plan.arm import Arm
 from scenarios.plan.scenario import Check, Picture, Published
 from scenarios.play.changes import difference
@@ -34,6 +36,7 @@ class Shown:
         claim: What the runs should show; may be empty.
         checks: What decides the claim.
         published: Numbers to compare with.
+        analyses: What is computed of all arms together.
     """
 
     title: str
@@ -43,6 +46,7 @@ class Shown:
     claim: str = ""
     checks: tuple[Check, ...] = ()
     published: tuple[Published, ...] = ()
+    analyses: tuple[Analysis, ...] = ()
 
     @classmethod
     def from_json(cls, found: Mapping[str, Any]) -> Shown:
@@ -56,6 +60,7 @@ class Shown:
             claim=found["claim"],
             checks=tuple(Check(**check) for check in found["checks"]),
             published=tuple(Published(**number) for number in found["published"]),
+            analyses=tuple(analyses.from_json(each) for each in found.get("analyses", ())),
         )
 
 
