@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from alenv.recipes import RECIPES
 from scenarios.plan.arm import Arm
 from scenarios.plan.registry import register
@@ -47,8 +49,8 @@ def vaal() -> Scenario:
             agents,
             TRAININGS,
             paper=paper_place(note="both trainings, the labels of VAAL: a GPU's work", **bought),
-            small=Place("ALDigits-v0", {"budget": 80}, 5, note, cold),
-            smoke=smoke_place().but(variants=narrow),
+            small=Place("ALDigits-v0", {"budget": 80}, 5, note, cold, {"vaal": "vaal:width=0.125"}),
+            smoke=replace(smoke_place(budget=20), variants=narrow, agents={"vaal": "vaal:width=0.03125:epochs=1"}),
         ),
         pictures=(
             *each_over_random(agents, TRAININGS),

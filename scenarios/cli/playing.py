@@ -12,6 +12,7 @@ from rich.console import Console
 
 from scenarios.cli.watch import Watch
 from scenarios.play.comparison import Comparison, play_comparison
+from scenarios.report import crossings
 from scenarios.report.report import Outcome, make_report
 from scenarios.report.tables import table
 
@@ -74,7 +75,9 @@ def _complain(sentences: Iterable[str]) -> None:
 def _print(outcome: Outcome) -> None:
     console = Console()
     for drawn in outcome.pictures:
-        console.print(table(drawn.arms, drawn.picture.against, drawn.picture.title))
+        console.print(table(drawn.arms, drawn.picture.against, drawn.picture.title, drawn.picture.shows))
+    for found in outcome.analyses:
+        console.print(crossings.shown(found))
     for path in (*(drawn.file for drawn in outcome.pictures), outcome.curves):
         if path is not None:
             click.echo(str(path))

@@ -44,6 +44,7 @@ class Place:
         seeds: How many.
         note: What it is, and how long it takes where that was measured.
         variants: What replaces a scenario's variants in this size: variant -> settings.
+        agents: What replaces an agent in this size, under the same label: agent -> spelling.
     """
 
     env_id: str
@@ -51,6 +52,7 @@ class Place:
     seeds: int
     note: str
     variants: Variants = field(default_factory=dict)
+    agents: Mapping[str, str] = field(default_factory=dict)
 
     def but(self, note: str = "", seeds: int = 0, variants: Variants | None = None, **settings: Any) -> Place:
         """Returns the same place with other settings; what is left out stays."""
@@ -65,7 +67,9 @@ class Place:
     def grid(self, agents: Sequence[str], variants: Variants) -> Grid:
         """Crosses agents with variants."""
         here = {suffix: self.variants.get(suffix, settings) for suffix, settings in variants.items()}
-        return Grid(product(self.env_id, agents, self.settings, here), self.seeds, self.note)
+        arms = product(self.env_id, agents, self.settings, here)
+        played = tuple(replace(arm, agent=self.agents.get(arm.agent, arm.agent)) for arm in arms)
+        return Grid(played, self.seeds, self.note)
 
 
 def crossed(
