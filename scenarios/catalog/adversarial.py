@@ -50,7 +50,9 @@ def vaal() -> Scenario:
             TRAININGS,
             paper=paper_place(note="both trainings, the labels of VAAL: a GPU's work", **bought),
             small=Place("ALDigits-v0", {"budget": 80}, 5, note, cold, {"vaal": "vaal:width=0.125"}),
-            smoke=replace(smoke_place(budget=20), variants=narrow, agents={"vaal": "vaal:width=0.03125:epochs=1"}),
+            smoke=replace(
+                smoke_place(budget=20), variants=narrow, agents={"vaal": "vaal:width=0.03125:epochs=1"}
+            ),
         ),
         pictures=(
             *each_over_random(agents, TRAININGS),

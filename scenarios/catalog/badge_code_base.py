@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from scenarios.plan.registry import check_option, register
 from scenarios.plan.scenario import Scenario
 from scenarios.plan.sizes import (
@@ -22,7 +24,7 @@ LENETS = {
     PAPER: {},
     CODE_BASE: {**ADAM, "warmup": 0.0, "stop_accuracy": 0.99, "augment": False, "start": "cold"},
 }
-LABELS = {"initial_size": 100, "query_size": 1_000, "budget": 10_000}  # those of BADGE's code
+LABELS: dict[str, Any] = {"initial_size": 100, "query_size": 1_000, "budget": 10_000}  # those of BADGE's code
 
 
 @register

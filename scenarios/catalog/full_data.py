@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from alenv.presets import BENCHMARKS, DATASETS
+from alenv.presets import BENCHMARKS
 from alenv.registration import environment_id
 from scenarios.plan.registry import register
 from scenarios.plan.scenario import Grid, Picture, Published, Scenario
-from scenarios.plan.sizes import arms_of, lenet_place, smoke_place
+from scenarios.plan.sizes import NAMES, arms_of, lenet_place, smoke_place
 
 IMAGES = {
     "cifar10": 50_000,
@@ -40,7 +40,7 @@ def full_data() -> Scenario:
         name="full_data",
         title="All labels of five datasets",
         claim="With all labels the training comes to "
-        + ", ".join(f"{accuracy:.2f} % on {DATASETS[name].title}" for name, (accuracy, _) in TABLE_2.items())
+        + ", ".join(f"{accuracy:.2f} % on {NAMES[name]}" for name, (accuracy, _) in TABLE_2.items())
         + ".",
         source="Table 2",
         sizes={

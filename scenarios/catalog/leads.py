@@ -11,6 +11,7 @@ from scenarios.plan.registry import check_option, register
 from scenarios.plan.scenario import Grid, Picture, Scenario, against_one
 from scenarios.plan.sizes import (
     FEW,
+    NAMES,
     OWN_SCORE,
     RANDOM,
     Place,
@@ -144,7 +145,7 @@ def fidelity_ladder(dataset: str = "cifar10") -> Scenario:
                     place.env_id, {}, {"ridge": {"initial_size": 1_000, "query_size": 1_000, "budget": 9_000}}
                 ),
                 5,
-                f"{dataset}, ridge head, three convolutions, Fast and ResNet-18, the labels of the paper: a GPU's work",
+                f"{NAMES[dataset]}, ridge head, three convolutions, Fast and ResNet-18, the labels of the paper: a GPU's work",
             ),
             "small": Grid(
                 _rungs(lenet.env_id, FEW, own),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from scenarios.plan.registry import check_option, register
 from scenarios.plan.scenario import Scenario
 from scenarios.plan.sizes import (
@@ -17,13 +19,13 @@ from scenarios.plan.sizes import (
 
 DATASETS = ("cifar10", "svhn", "fashion_mnist")
 SGD, ADAM, SLOW_ADAM = " SGD", " Adam", " Adam 0.01"
-OPTIMIZERS = {
+OPTIMIZERS: dict[str, dict[str, Any]] = {
     SGD: {"optimizer": "sgd"},
     ADAM: {"optimizer": "adam", "lr": 0.1},
     SLOW_ADAM: {"optimizer": "adam", "lr": 0.01},
 }
 # A LeNet has no BatchNorm, without which Adam at 0.1 does not train, so a narrow ResNet-18 it is.
-RESNET = {"backbone": "resnet18", "width": 8, "budget": 400, "lr": 0.1, "nesterov": False}
+RESNET: dict[str, Any] = {"backbone": "resnet18", "width": 8, "budget": 400, "lr": 0.1, "nesterov": False}
 
 
 @register

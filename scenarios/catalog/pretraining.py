@@ -25,7 +25,7 @@ SCRATCH, PRETRAINED = " from scratch", " pretrained"
 _PUT_BACK = {"start": "pretrained"}
 ROTATION = {SCRATCH: {}, PRETRAINED: {"pretraining": "rotation", **_PUT_BACK}}
 QUICK = {SCRATCH: {}, PRETRAINED: {"pretraining": "rotation", "pretraining_epochs": 1, **_PUT_BACK}}
-HANDFUL = {"initial_size": 100, "query_size": 100, "budget": 900}
+HANDFUL: dict[str, Any] = {"initial_size": 100, "query_size": 100, "budget": 900}
 
 
 def _convnet(dataset: str, variant: dict[str, Any], note: str, **settings: Any) -> Place:

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from alenv.presets import BENCHMARKS, DATASETS
+from alenv.presets import BENCHMARKS
 from alenv.registration import environment_id
 from scenarios.plan.arm import Arm, product
 from scenarios.plan.registry import check_option
@@ -14,6 +14,13 @@ from scenarios.plan.scenario import Check, Grid, Picture, against_one
 
 Variants = Mapping[str, Mapping[str, Any]]
 
+NAMES = {
+    "cifar10": "CIFAR-10",
+    "cifar100": "CIFAR-100",
+    "svhn": "SVHN",
+    "fashion_mnist": "FashionMNIST",
+    "tiny_imagenet": "TinyImageNet",
+}
 RANDOM = "random"
 # The paper does not say which score its "Uncertainty" is; `default_setting` has an option for it.
 OWN_SCORE = (RANDOM, "entropy", "coreset", "badge")
@@ -87,9 +94,8 @@ def paper_place(dataset: str = "cifar10", *, recipe: str = "paper", note: str = 
         UnknownName: It is none of the paper's datasets.
     """
     check_option("dataset", dataset, BENCHMARKS)
-    title = DATASETS[dataset].title
     said = note or "ResNet-18 for 200 epochs, the labels of the paper: a GPU's work"
-    return Place(environment_id(dataset, recipe), settings, 3, f"{title}, {said}")
+    return Place(environment_id(dataset, recipe), settings, 3, f"{NAMES[dataset]}, {said}")
 
 
 def lenet_place(
@@ -103,7 +109,7 @@ def lenet_place(
     bought = {key: {**labels, **settings}[key] for key in FEW}
     queries, size = bought["budget"] // bought["query_size"], bought["query_size"]
     note = (
-        f"{DATASETS[name].title}, LeNet for {settings.get('epochs', _LENET['epochs'])} epochs, "
+        f"{NAMES[name]}, LeNet for {settings.get('epochs', _LENET['epochs'])} epochs, "
         f"{bought['initial_size']:,} labels + {queries} x {size:,}"
     )
     if labels is FEW and name == "fashion_mnist" and bought == FEW:

@@ -91,7 +91,8 @@ def kendall(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 def _ratio(product: np.ndarray, first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """Returns the product over the geometric mean of two squares, NaN where that is zero."""
     size = np.sqrt(first * second)
-    return np.divide(product, size, out=np.full(len(size), np.nan), where=size > 0)
+    found: np.ndarray = np.divide(product, size, out=np.full(len(size), np.nan), where=size > 0)
+    return found
 
 
 def correlations(
