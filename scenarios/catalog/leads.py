@@ -145,7 +145,7 @@ def fidelity_ladder(dataset: str = "cifar10") -> Scenario:
                     place.env_id, {}, {"ridge": {"initial_size": 1_000, "query_size": 1_000, "budget": 9_000}}
                 ),
                 5,
-                f"{NAMES[dataset]}, ridge head, three convolutions, Fast and ResNet-18, the labels of the paper: a GPU's work",
+                f"{NAMES[dataset]}, ridge head, three convolutions, Fast and ResNet-18: a GPU's work",
             ),
             "small": Grid(
                 _rungs(lenet.env_id, FEW, own),

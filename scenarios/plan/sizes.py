@@ -120,7 +120,7 @@ def lenet_place(
 def ridge_place(note: str = "", *, seeds: int = 20, **settings: Any) -> Place:
     """Returns a closed-form head on frozen features, for questions that do not concern training."""
     bought = {"initial_size": 500, "query_size": 500, "budget": 5_000, "candidates": 5_000, **settings}
-    said = "500 labels + 10 x 500: a run of random queries takes a tenth of a second"
+    said = "500 labels + 10 x 500"
     return Place(
         environment_id("fashion_mnist", "ridge"),
         bought,
