@@ -104,7 +104,11 @@ def lenet_place(
     """Returns a small network that is trained in seconds; FashionMNIST stands for CIFAR-10.
 
     Weights are kept from cycle to cycle, as in the paper. The training is that of ``default_setting``.
+
+    Raises:
+        UnknownName: It is none of the paper's datasets.
     """
+    check_option("dataset", dataset, BENCHMARKS)
     name = "fashion_mnist" if dataset == "cifar10" else dataset
     bought = {key: {**labels, **settings}[key] for key in FEW}
     queries, size = bought["budget"] // bought["query_size"], bought["query_size"]
