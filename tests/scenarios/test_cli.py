@@ -150,7 +150,10 @@ def test_a_probe_estimates_the_time_of_every_run() -> None:
     assert pretrained["left_out"] == ["queries", "pretraining"]
 
 
-def test_several_scenarios_go_each_into_a_folder_of_its_own(tmp_path: Path) -> None:
+def test_several_scenarios_go_each_into_a_folder_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "400")  # room for the whole of a path
     (tmp_path / "broken.py").write_text(
         "import scenarios\n\n\ndef broken():\n"
         "    arms = scenarios.product('ALDigits-v0', ['random'], {'initial_size': 2_000, 'budget': 0})\n"
