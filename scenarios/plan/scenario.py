@@ -8,10 +8,12 @@ from dataclasses import dataclass, field
 import alenv
 from alenv.errors import AlenvError, unknown
 from alenv.presets import resolve
+from scenarios.plan.analyses import Analysis
 from scenarios.plan.arm import Arm
 
 SIGNS = {1: "above", 0: "as good as", -1: "below"}
 MOMENTS = ("start", "end")
+SHOWS = ("area", "labels")
 _COUNTS = ("initial_size", "query_size", "budget")
 
 
@@ -58,9 +60,11 @@ class Picture:
         against: Label -> the label it is subtracted from; an arm that is not in it has no difference.
         ranked: Whether the arms are shown in the order of their differences, with what a query costs, and as
             intervals rather than as curves: for more arms than curves can be told apart.
+        shows: What the table compares: ``"area"`` under the curve, or ``"labels"`` that it takes to be as accurate as
+            the other arm ends.
 
     Raises:
-        UnknownName: An arm is subtracted that is not shown, or from one that is not.
+        UnknownName: An arm is subtracted that is not shown, or from one that is not; ``shows`` is neither.
         AlenvError: An arm is subtracted from itself.
     """
 
@@ -69,8 +73,11 @@ class Picture:
     labels: tuple[str, ...]
     against: Mapping[str, str] = field(default_factory=dict)
     ranked: bool = False
+    shows: str = "area"
 
     def __post_init__(self) -> None:
+        if self.shows not in SHOWS:
+            raise unknown(f"table of picture {self.name} named", self.shows, SHOWS)
         for label in (*self.against, *self.against.values()):
             if label not in self.labels:
                 raise unknown(f"arm of picture {self.name} named", label, self.labels)
@@ -138,9 +145,10 @@ class Scenario:
         pictures: The pictures.
         checks: What decides the claim; label counts are those of the ``paper`` size.
         published: Published numbers of the ``paper`` size.
+        analyses: What is computed of all arms together.
 
     Raises:
-        UnknownName: A picture, a check or a published number names an arm that a size does not have.
+        UnknownName: A picture, a check, a published number or an analysis names an arm that a size does not have.
         AlenvError: A check has another sign, compares where no cycle ends, or an arm with itself.
     """
 
@@ -152,11 +160,13 @@ class Scenario:
     pictures: tuple[Picture, ...]
     checks: tuple[Check, ...] = ()
     published: tuple[Published, ...] = ()
+    analyses: tuple[Analysis, ...] = ()
 
     def __post_init__(self) -> None:
         named = [label for picture in self.pictures for label in picture.labels]
         named += [label for check in self.checks for label in (check.label, check.against)]
         named += [number.label for number in self.published]
+        named += [label for analysis in self.analyses for label in analysis.labels]
         for size, grid in self.sizes.items():
             for label in (*named, *grid.fewer):
                 if label not in grid.labels:

@@ -13,6 +13,7 @@ import alenv
 from alenv.errors import StorageError
 from alenv.files import make_folder
 from alenv.presets import resolve
+from scenarios.plan.analyses import Analysis
 from scenarios.plan.arm import Arm
 from scenarios.plan.scenario import Check, Picture, Published
 from scenarios.play.comparison_folder import ComparisonFolder, ComparisonSettings, Shown
@@ -35,6 +36,7 @@ class Comparison:
         claim: What the runs should show; may be empty.
         checks: What decides the claim.
         published: Numbers to compare with.
+        analyses: What is computed of all arms together.
         keep_weights: Whether the weights of the last cycles and the first cycles stay.
         render: Whether the picture of every cycle is kept.
         fewer: Label -> how many of the seeds an arm plays that plays fewer.
@@ -49,6 +51,7 @@ class Comparison:
     claim: str = ""
     checks: tuple[Check, ...] = ()
     published: tuple[Published, ...] = ()
+    analyses: tuple[Analysis, ...] = ()
     keep_weights: bool = False
     render: bool = False
     fewer: Mapping[str, int] = field(default_factory=dict)
@@ -76,6 +79,7 @@ class Comparison:
             checks=self.checks,
             published=self.published,
             fewer=self.fewer,
+            analyses=self.analyses,
         )
 
 

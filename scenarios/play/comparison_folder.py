@@ -16,6 +16,8 @@ import filelock
 
 from alenv.errors import AlenvError, CorruptRun, RunConflict
 from alenv.files import write_text, writing
+from scenarios.plan import analyses
+from scenarios.plan.analyses import Analysis
 from scenarios.plan.arm import Arm
 from scenarios.plan.scenario import Check, Picture, Published
 from scenarios.play.changes import difference
@@ -35,6 +37,7 @@ class Shown:
         checks: What decides the claim.
         published: Numbers to compare with.
         fewer: Label -> how many of the seeds an arm plays that plays fewer.
+        analyses: What is computed of all arms together.
     """
 
     title: str
@@ -45,6 +48,7 @@ class Shown:
     checks: tuple[Check, ...] = ()
     published: tuple[Published, ...] = ()
     fewer: Mapping[str, int] = field(default_factory=dict)
+    analyses: tuple[Analysis, ...] = ()
 
     def seeds_of(self, label: str) -> tuple[int, ...]:
         """Returns the seeds that an arm plays."""
@@ -63,6 +67,7 @@ class Shown:
             checks=tuple(Check(**check) for check in found["checks"]),
             published=tuple(Published(**number) for number in found["published"]),
             fewer=found.get("fewer", {}),  # earlier versions had none
+            analyses=tuple(analyses.from_json(each) for each in found.get("analyses", ())),
         )
 
 

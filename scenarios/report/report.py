@@ -15,7 +15,7 @@ from alenv.files import write_bytes, write_text
 from scenarios.plan.scenario import Picture
 from scenarios.play.comparison_folder import ComparisonFolder, ComparisonSettings, Shown
 from scenarios.play.run_folder import Run
-from scenarios.report import stats
+from scenarios.report import crossings, stats
 from scenarios.report.curves import Curves, gather, long_csv
 from scenarios.report.pictures import draw
 from scenarios.report.ranking import draw_ranking
@@ -66,6 +66,7 @@ class Outcome:
         settings: What it was played with.
         shown: What the last command shows.
         pictures: One entry per picture that has a finished run.
+        analyses: What is computed of all arms together.
         failed: Name of a run -> why it is not shown, in one sentence; a run that is not finished is absent.
         curves: The long-form curves of all finished runs; None where there are none, or they cannot be written.
         unwritten: Why pictures and curves could not be written, in one sentence; empty where they were.
@@ -76,6 +77,7 @@ class Outcome:
     settings: ComparisonSettings
     shown: Shown
     pictures: list[Drawn]
+    analyses: list[crossings.Found]
     failed: dict[str, str]
     curves: Path | None
     unwritten: str
@@ -91,6 +93,7 @@ class Outcome:
             "pictures": [drawn.as_json() for drawn in self.pictures],
             "claim": self.shown.claim,
             "verdicts": [verdict.as_json() for verdict in self.verdicts],
+            "analyses": [found.as_json() for found in self.analyses],
             "failed": self.failed,
         }
 
@@ -147,8 +150,9 @@ def _read(
 ) -> tuple[Outcome, list[Curves]]:
     """Returns all numbers, nothing written yet, and the curves that they come from."""
     failed: dict[str, str] = {}
-    outcome = Outcome(folder.path, settings, shown, [], failed, None, "")
+    outcome = Outcome(folder.path, settings, shown, [], [], failed, None, "")
     curves = gather(outcome.runs(), failed)
+    outcome.analyses.extend(crossings.analyze(curves, shown.analyses))
     for picture in shown.pictures:
         if present := _present(picture, curves):
             arms = summarize(present, picture.against)

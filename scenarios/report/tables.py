@@ -20,10 +20,17 @@ LONG = 30  # characters of a label
 def table(arms: Sequence[ArmSummary], picture: Picture) -> Group:
     """Returns final accuracy, area under the curve and paired differences, with remarks.
 
+    Without queries there is no area; ``shows="labels"`` compares the labels that it takes instead of areas.
+
     Args:
         arms: The arms that have finished runs, in the order of the picture.
-        picture: Its title, what each arm is subtracted from, and whether they are ranked.
+        picture: Its title, what each arm is subtracted from, what it shows, and whether arms are ranked.
     """
+    title = picture.title
+    if picture.shows == "labels":
+        return _labels_table(arms, title)
+    if all(math.isnan(arm.area) for arm in arms):
+        return _final_table(arms, title)
     numbers = ["labels", "accuracy (%)\nmean ± sd", "area\n(%)", "difference\n[95 % interval]", "seeds"]
     spare = [numbers[i] for i in (0, 4, 2, 3)]
     if picture.ranked:
@@ -31,8 +38,7 @@ def table(arms: Sequence[ArmSummary], picture: Picture) -> Group:
         spare[:0] = numbers[-1:]
         spare[2:2] = [numbers[-2], numbers[1]]
     columns = [Column("agent"), *(Column(heading, justify="right", no_wrap=True) for heading in numbers)]
-    title = picture.title or None
-    result = Fitted(columns, spare, title=title, title_justify="left", title_style="bold")
+    result = Fitted(columns, spare, title=title or None, title_justify="left", title_style="bold")
     for arm in ranked(arms) if picture.ranked else arms:
         cells = (
             f"{arm.labels:,}",
@@ -47,6 +53,32 @@ def table(arms: Sequence[ArmSummary], picture: Picture) -> Group:
     if not picture.ranked:
         remarks += [said for arm in arms if (said := _remark(arm)) is not None]
     return Group(result, *map(Text, remarks))
+
+
+def _final_table(arms: Sequence[ArmSummary], title: str) -> Group:
+    """Returns the accuracies of arms that buy nothing."""
+    numbers = ("labels", "accuracy (%)\nmean ± sd", "seeds")
+    columns = [Column("agent"), *(Column(heading, justify="right", no_wrap=True) for heading in numbers)]
+    result = Fitted(columns, ["seeds"], title=title or None, title_justify="left", title_style="bold")
+    for arm in arms:
+        accuracy = f"{arm.mean:.2f} ± {_number(arm.sd)}"
+        result.add_row(Text(_lines(arm.label)), f"{arm.labels:,}", accuracy, str(arm.seeds))
+    return Group(result)
+
+
+def _labels_table(arms: Sequence[ArmSummary], title: str) -> Group:
+    """Returns how many labels each reference needs for one of an arm, at the accuracy that the reference ends with."""
+    numbers = ("labels", "accuracy (%)\nmean ± sd", "labeling\nefficiency", "seeds")
+    columns = [Column("agent"), *(Column(heading, justify="right", no_wrap=True) for heading in numbers)]
+    spare = [numbers[i] for i in (3, 0)]
+    result = Fitted(columns, spare, title=title or None, title_justify="left", title_style="bold")
+    for arm in arms:
+        accuracy = f"{arm.mean:.2f} ± {_number(arm.sd)}"
+        efficiency = "" if arm.efficiency is None else _number(arm.efficiency)
+        result.add_row(Text(_lines(arm.label)), f"{arm.labels:,}", accuracy, efficiency, str(arm.seeds))
+    references = ", ".join(dict.fromkeys(arm.against for arm in arms if arm.against is not None))
+    said = f"labeling efficiency: labels that {references} needs for its last accuracy over those that the agent needs"
+    return Group(result, Text(f"{said}; - where it never gets there"))
 
 
 def _lines(label: str) -> str:

@@ -131,12 +131,47 @@ def test_scenarios() -> None:
     ):
         assert word in out
     listed = json.loads(run("scenarios", "--json")[1])
-    found = json.loads(run("scenarios", "default_setting", "--json")[1])
-    assert found in listed
+    assert json.loads(run("scenarios", "default_setting", "--json")[1]) in listed
+    (found,) = (row for row in listed if row["name"] == "default_setting")
     assert {"paper", "small", "smoke"} == set(found["sizes"])
-    assert {"label": "ll4al", "against": "random", "sign": 1, "at": "end"}.items() <= found["checks"][
-        -5
-    ].items()
+    wanted = {"label": "ll4al", "against": "random", "sign": 1, "at": "end"}
+    assert wanted.items() <= found["checks"][-5].items()
+    assert "rank correlations" in run("scenarios", "fidelity_ladder")[1]
+    assert "ALSvhn-v0" in run("scenarios", "warm_cold", "--option", "dataset=svhn")[1]
+
+
+def test_a_probe_estimates_the_time_of_every_run() -> None:
+    said = json.loads(run("scenarios", "warm_cold", "--probe", "smoke", "--json")[1])
+    assert (said["runs"], said["environments"], said["left_out"]) == (20, 4, ["queries"])
+    assert said["seconds"] > 0
+    text = run("scenarios", "outliers", "--probe", "smoke")[1]
+    assert "outliers, smoke: 20 runs, an estimated" in text
+    pretrained = json.loads(run("scenarios", "handful_pretrained", "--probe", "smoke", "--json")[1])
+    assert pretrained["left_out"] == ["queries", "pretraining"]
+
+
+def test_several_scenarios_go_each_into_a_folder_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "400")  # room for the whole of a path
+    (tmp_path / "broken.py").write_text(
+        "import scenarios\n\n\ndef broken():\n"
+        "    arms = scenarios.product('ALDigits-v0', ['random'], {'initial_size': 2_000, 'budget': 0})\n"
+        "    sizes = {'smoke': scenarios.Grid(arms, 1, '')}\n"
+        "    pictures = (scenarios.Picture('curve', '', ('random',)),)\n"
+        "    return scenarios.Scenario('broken', 'b', 'c', 's', sizes, pictures)\n"
+    )
+    broken = f"{tmp_path / 'broken.py'}:broken"
+    several = ("run", broken, "outliers", "full_data", "--size", "smoke", "--seeds", "1", "--threads", "1")
+    code, out, err = run(*several, "--out", str(tmp_path / "out"))
+    assert code == 1
+    assert "initial_size=2000" in err
+    last = [line for line in out.splitlines() if line.strip()][-3:]
+    assert [line.split()[1:3] for line in last[1:]] == [["10", "0"], ["5", "0"]]
+    assert "all" in last[0]
+    assert {path.name for path in (tmp_path / "out").iterdir()} >= {"outliers-smoke", "full_data-smoke"}
+    rows = json.loads(run(*several, "--out", str(tmp_path / "out"), "--json")[1])
+    assert [(row["scenario"], row["failed"]) for row in rows[1:]] == [("outliers", 0), ("full_data", 0)]
 
 
 @pytest.mark.parametrize("width", ["60", "36"])
@@ -516,6 +551,12 @@ def test_a_changed_setting_is_refused_by_name(tmp_path: Path) -> None:
         (["compare", FAKE], "Missing option '--agents'; see alenv compare --help."),
         (["compare", FAKE, "--agents", "random", "--jobs", "0"], "alenv compare --help"),
         (["run", "default_settin"], "did you mean 'default_setting'?"),
+        (["run"], "or give --all"),
+        (["run", "--all", "vaal"], "give either"),
+        (["run", "vaal", "outliers", "--option", "dataset=svhn"], "several scenarios"),
+        (["run", "vaal", "outlers"], "did you mean 'outliers'?"),
+        (["scenarios", "--probe", "small"], "name one"),
+        (["scenarios", "warm_cold", "--option", "dataset=svnh"], "did you mean 'svhn'?"),
         (["run", "default_setting", "--size", "smal"], "did you mean 'small'?"),
         (["run", "default_setting", "--option", "uncertaint=margin"], "did you mean 'uncertainty'?"),
         (["run", "default_setting", "--option", "uncertainty=margins"], "did you mean 'margin'?"),
