@@ -296,6 +296,7 @@ def test_meta_says_what_was_spent_and_on_what(tmp_path: Path) -> None:
     assert meta["code"]["alenv"] == "0.1.0"
     assert len(meta["code"]["sha256"]) == 64
     assert meta["images"] == {
+        "dataset": "digits",
         "class_names": [str(digit) for digit in range(10)],
         **{"height": 8, "width": 8, "channels": 1},
         **{"pool": 1197, "test": 500, "validation": 100},
