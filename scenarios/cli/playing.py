@@ -75,7 +75,7 @@ def _print(outcome: Outcome) -> None:
     console = Console()
     for drawn in outcome.pictures:
         console.print(table(drawn.arms, drawn.picture.against, drawn.picture.title))
-    for path in (*(drawn.file for drawn in outcome.pictures), outcome.curves):
+    for path in (*(drawn.file for drawn in outcome.pictures), outcome.curves, outcome.report):
         if path is not None:
             click.echo(str(path))
     if outcome.curves is not None:

@@ -109,7 +109,7 @@ def draw(curves: Sequence[Curves], against: Mapping[str, str], title: str) -> Fi
             is not among the arms, have no line among the differences.
         title: Heading; the number of seeds is added below it.
     """
-    compared = _gains(curves, against)
+    compared = paired_gains(curves, against)
     own_names = len({gains.base.label for gains in compared}) > 1
     labels = [arm.label for arm in curves]
     panels = [labels]
@@ -136,7 +136,7 @@ def draw(curves: Sequence[Curves], against: Mapping[str, str], title: str) -> Fi
     return figure
 
 
-def _gains(curves: Sequence[Curves], against: Mapping[str, str]) -> list[Gains]:
+def paired_gains(curves: Sequence[Curves], against: Mapping[str, str]) -> list[Gains]:
     """Returns the differences that can be drawn, in the order of the arms."""
     found = {arm.label: arm for arm in curves}
     pairs = [(arm, found[against[arm.label]]) for arm in curves if against.get(arm.label) in found]
