@@ -10,12 +10,15 @@ import numpy as np
 from markupsafe import Markup
 
 from scenarios.report.html.svg import (
+    BOTTOM,
+    LEFT,
     LETTER,
     RIGHT,
     TOP,
     WIDTH,
     Frame,
     around,
+    axis_title,
     drawing,
     number,
     points,
@@ -23,10 +26,11 @@ from scenarios.report.html.svg import (
     tag,
     ticks,
 )
-from scenarios.report.pictures import Look
+from scenarios.report.pictures import Look, spread_apart
 
 MANY_TIMES = 20.0  # a range this wide is shown on a logarithmic axis
-_NUMBERS = 118  # units at the right of a forest plot
+MOST_TIPS = 40  # columns of a matrix whose cells say what they are when they are pointed at
+_ABOVE = 6  # units above a forest plot
 
 
 @dataclass(frozen=True)
@@ -54,6 +58,8 @@ class Line:
         y: Means, float (P,).
         band: Lower and upper end at each point, float (2, P); or None.
         seeds: Values of single seeds, float (S, P), drawn thin; or None.
+        extent: Lowest and highest value of a seed, for which there is room beside ``y``; or None. A band may leave
+            the picture, since that of few seeds is wide.
     """
 
     mark: Mark
@@ -61,15 +67,17 @@ class Line:
     y: np.ndarray
     band: np.ndarray | None = None
     seeds: np.ndarray | None = None
+    extent: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)
 class Point:
-    """One point of a scatter plot."""
+    """One point of a scatter plot; ``named`` ones have the arm's label beside them."""
 
     mark: Mark
     x: float
     y: float
+    named: bool = True
 
 
 @dataclass(frozen=True)
@@ -122,7 +130,7 @@ def line_chart(
         y_title: Name and unit of the axis at the left.
         zero: Whether zero has a line of its own.
     """
-    heights = [line.y if line.seeds is None else line.seeds.ravel() for line in lines]
+    heights = [line.y if line.extent is None else np.array(line.extent) for line in lines]
     values = np.concatenate([*heights, np.zeros(int(zero))])
     across = np.concatenate([line.x for line in lines])
     x = (float(across.min()), float(across.max()))
@@ -168,17 +176,19 @@ def scatter(title: str, found: Sequence[Point], *, x_title: str, y_title: str) -
     x = (min(xs) / 1.5, max(xs) * 1.5) if log else around(xs, 0.1)
     frame = Frame(x, around(ys, 0.12), log=log)
     parts = frame.axes(x_title + (", log scale" if log else ""), y_title)
+    named = sorted((point for point in found if point.named), key=lambda point: frame.down(point.y))
+    places = [frame.down(point.y) for point in named]
+    apart = spread_apart(places, 12.0, TOP, frame.height - BOTTOM)
+    names = {point.mark.label: place for point, place in zip(named, apart, strict=True)}
     for point in found:
         across, down = frame.across(point.x), frame.down(point.y)
-        left = across > WIDTH * 0.6
-        name = tag(
-            "text",
-            shortened(point.mark.label, across - 60 if left else WIDTH - across - 20),
-            x=across + (-7 if left else 7),
-            y=down + 4,
-            class_="name end" if left else "name",
-        )
-        parts.append(_group(point.mark, marker(point.mark.look, across, down, 4), name))
+        drawn = [marker(point.mark.look, across, down, 4)]
+        if (place := names.get(point.mark.label)) is not None:
+            left = across > WIDTH * 0.6
+            room = across - LEFT if left else WIDTH - across - 8
+            beside, kind = (across - 7, "name end") if left else (across + 7, "name")
+            drawn.append(tag("text", shortened(point.mark.label, room), x=beside, y=place + 4, class_=kind))
+        parts.append(_group(point.mark, *drawn))
     return drawing(title, frame.height, parts)
 
 
@@ -193,10 +203,11 @@ def forest(title: str, rows: Sequence[Row], *, x_title: str) -> Markup:
     longest = max(len(row.name) for row in rows) * LETTER
     beside = longest <= 110
     left, height = (longest + 12 if beside else 8.0), (22 if beside else 36)
-    right = WIDTH - _NUMBERS
+    numbers = [_interval(row) for row in rows]
+    right = WIDTH - 16 - 5.6 * max(map(len, numbers))  # their letters are smaller
     ends = [end for row in rows for end in (row.low, row.high, row.value)]
     low, high = around([*ends, 0.0])
-    bottom = TOP + height * len(rows)
+    bottom = _ABOVE + height * len(rows)
 
     def across(value: float) -> float:
         return left + (value - low) / (high - low) * (right - left)
@@ -204,11 +215,11 @@ def forest(title: str, rows: Sequence[Row], *, x_title: str) -> Markup:
     parts = []
     for value in ticks(low, high, 4):
         at = across(value)
-        parts.append(tag("line", x1=at, x2=at, y1=TOP, y2=bottom, class_="grid"))
+        parts.append(tag("line", x1=at, x2=at, y1=_ABOVE, y2=bottom, class_="grid"))
         parts.append(tag("text", number(value), x=at, y=bottom + 15, class_="tick middle"))
-    parts.append(tag("line", x1=across(0), x2=across(0), y1=TOP, y2=bottom, class_="zero"))
+    parts.append(tag("line", x1=across(0), x2=across(0), y1=_ABOVE, y2=bottom, class_="zero"))
     for place, row in enumerate(rows):
-        top = TOP + place * height
+        top = _ABOVE + place * height
         middle = top + (height / 2 if beside else height - 10)
         name = shortened(row.name, (left if beside else WIDTH) - 4)
         parts.append(
@@ -217,16 +228,19 @@ def forest(title: str, rows: Sequence[Row], *, x_title: str) -> Markup:
             )
         )
         drawn = [marker(row.mark.look, across(row.value), middle, 4)]
-        said = f"{row.value:+.2f}"
         if math.isfinite(row.low):
             drawn.insert(
                 0, tag("line", x1=across(row.low), x2=across(row.high), y1=middle, y2=middle, class_="mean")
             )
-            said += f" [{row.low:+.2f}, {row.high:+.2f}]"
         parts.append(tag("g", tag("title", row.name), *drawn, style=f"--c:{row.mark.look.color}"))
-        parts.append(tag("text", said, x=WIDTH - 2, y=middle + 4, class_="value end"))
-    parts.append(tag("text", x_title, x=(left + right) / 2, y=bottom + 34, class_="axis-title middle"))
+        parts.append(tag("text", numbers[place], x=WIDTH - 2, y=middle + 4, class_="value end"))
+    parts.append(axis_title(x_title, bottom + 34, (left + right) / 2))
     return drawing(title, bottom + 42, parts)
+
+
+def _interval(row: Row) -> str:
+    """Returns a difference and its interval in words."""
+    return f"{row.value:+.2f}" + (f" [{row.low:+.2f}, {row.high:+.2f}]" if math.isfinite(row.low) else "")
 
 
 def heat_map(
@@ -251,7 +265,7 @@ def heat_map(
         shown: How a cell is written, where there is room.
     """
     longest = max(len(name) for name in rows) * LETTER
-    left = min(longest, 130.0) + 22
+    left = min(longest, 130.0) + 14
     cell = (WIDTH - left - 4) / max(1, len(columns))
     height = min(24.0, max(13.0, cell))
     turned = max(len(name) for name in columns) * LETTER > cell - 4
@@ -261,18 +275,17 @@ def heat_map(
     parts = []
     for i, name in enumerate(rows):
         middle = TOP + (i + 0.5) * height
-        short = shortened(name, left - 22)
+        short = shortened(name, left - 12)
         parts.append(tag("text", tag("title", name), short, x=left - 5, y=middle + 4, class_="name end"))
         for j, value in enumerate(values[i].tolist()):
             if math.isfinite(value):
                 share = value / largest if largest else 0.0
                 said = f"{name}, {columns[j]}: {shown.format(value)}"
+                tip = [tag("title", said)] if len(columns) <= MOST_TIPS else []
                 box = {"x": left + j * cell, "y": TOP + i * height, "width": cell, "height": height}
-                parts.append(
-                    tag("rect", tag("title", said), **box, class_="cell", fill_opacity=round(share, 3))
-                )
+                parts.append(tag("rect", *tip, **box, class_="cell", fill_opacity=round(share, 3)))
                 if cell >= 24:
-                    kind = "inside deep" if share > 0.55 else "inside"
+                    kind = "inside deep" if share > 0.8 else "inside"
                     parts.append(
                         tag("text", shown.format(value), x=left + (j + 0.5) * cell, y=middle + 4, class_=kind)
                     )
@@ -282,12 +295,15 @@ def heat_map(
         if turned:
             place = f"translate({at + 4:.1f} {bottom + 6:.1f}) rotate(-90)"
             parts.append(
-                tag("text", tag("title", name), shortened(name, under), transform=place, class_="tick end")
+                tag(
+                    "text",
+                    tag("title", name),
+                    shortened(name, under - 12),
+                    transform=place,
+                    class_="tick end",
+                )
             )
         else:
             parts.append(tag("text", name, x=at, y=bottom + 14, class_="tick middle"))
-    middle = (left + WIDTH) / 2
-    parts.append(tag("text", x_title, x=middle, y=bottom + under + 14, class_="axis-title middle"))
-    place = f"translate(11 {(TOP + bottom) / 2:.1f}) rotate(-90)"
-    parts.append(tag("text", y_title, transform=place, class_="axis-title middle"))
-    return drawing(title, bottom + under + 22, parts)
+    parts += [axis_title(x_title, bottom + under + 16, (left + WIDTH) / 2), axis_title(y_title, 14)]
+    return drawing(title, bottom + under + 24, parts)

@@ -129,7 +129,6 @@ def _most_important(content: Content) -> list[Curves]:
 def _picture(shown: sections.Shown) -> dict[str, Any]:
     """Returns what the template needs of one picture."""
     on, marks = shown.switched_on, shown.marks
-    compared = any(arm.against is not None for arm in shown.arms)
     return {
         "key": shown.key,
         "title": shown.picture.title,
@@ -145,7 +144,7 @@ def _picture(shown: sections.Shown) -> dict[str, Any]:
             for arm in shown.ranked
         ],
         "few": len(on) < len(shown.arms),
-        "compared": compared,
+        "cut": len(shown.of_matrices) if len(shown.of_matrices) < len(shown.arms) else 0,
         "forest": sections.differences(shown),
         "curves": [sections.learning_curves(shown), sections.difference_curves(shown)],
         "lines": _what_lines_are(shown),

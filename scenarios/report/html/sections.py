@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from markupsafe import Markup
@@ -30,6 +31,7 @@ from scenarios.report.tables import pair
 
 MANY_ARMS = 12  # with more, only some are switched on at first
 BEST = 6  # of many arms, how many are on beside references and published ones
+MOST_ROWS = 24  # of a matrix; with more arms it shows those that are switched on at first
 TARGETS = 25  # accuracies of the curve of saved labels
 LABELS = "labeled images"
 
@@ -56,7 +58,7 @@ class Shown:
     known: Known
     published: frozenset[str] = frozenset()
 
-    @property
+    @cached_property
     def marks(self) -> dict[str, Mark]:
         """How each arm is drawn, by its label."""
         style = looks(self.curves)
@@ -65,18 +67,27 @@ class Shown:
             for place, arm in enumerate(self.curves)
         }
 
-    @property
+    @cached_property
     def ranked(self) -> list[ArmSummary]:
         """The arms by difference, or by area where there is none, the best one first."""
         return sorted(self.arms, key=lambda arm: -_rank(arm))
 
-    @property
+    @cached_property
     def switched_on(self) -> frozenset[str]:
         """Labels of the arms that are switched on at first."""
         if len(self.arms) <= MANY_ARMS:
             return frozenset(arm.label for arm in self.arms)
         best = {arm.label for arm in sorted(self.arms, key=lambda arm: -_area(arm))[:BEST]}
         return frozenset(best | {arm.against for arm in self.arms if arm.against} | self.published)
+
+    @property
+    def of_matrices(self) -> list[Curves]:
+        """The arms that matrices show, the best one first."""
+        found = {arm.label: arm for arm in self.curves}
+        chosen = [found[arm.label] for arm in self.ranked]
+        return (
+            chosen if len(chosen) <= MOST_ROWS else [arm for arm in chosen if arm.label in self.switched_on]
+        )
 
     def detail(self, arm: Curves, name: str) -> np.ndarray | None:
         """Returns what every run of an arm has kept under a name, (S, T + 1, ...); None where one has not."""
@@ -109,11 +120,12 @@ def _area(arm: ArmSummary) -> float:
 
 def _line(mark: Mark, x: np.ndarray, values: np.ndarray) -> Line:
     """Returns the mean of (S, P) values with its band, or with every seed where they are few."""
-    mean = values.mean(axis=0)
+    mean, extent = values.mean(axis=0), (float(values.min()), float(values.max()))
     if 1 < len(values) < FEW_SEEDS:
-        return Line(mark, x, mean, seeds=values)
+        return Line(mark, x, mean, seeds=values, extent=extent)
     if len(values) > 1:
-        return Line(mark, x, mean, band=np.array([stats.interval(column) for column in values.T]).T)
+        band = np.array([stats.interval(column) for column in values.T]).T
+        return Line(mark, x, mean, band=band, extent=extent)
     return Line(mark, x, mean)
 
 
@@ -277,21 +289,25 @@ def _mean(values: np.ndarray | None, of_run: object) -> float:
     return float(np.mean([of_run(row) for row in values]))  # type: ignore[operator]  # a ufunc's reduction
 
 
-def cost_charts(shown: Shown) -> list[Markup]:
-    """Returns accuracy against seconds and against memory of the queries, as far as they are known."""
+def cost_charts(shown: Shown) -> list[tuple[str, Markup]]:
+    """Returns accuracy against seconds and against memory of the queries, as far as they are known, with headings."""
     charts = []
-    for name, unit in (
-        ("seconds", "seconds of all queries of a run (s)"),
-        ("megabytes", "peak memory of a query (MB)"),
+    for name, heading, unit in (
+        ("seconds", "Final accuracy against query seconds", "all queries of a run (s)"),
+        ("megabytes", "Final accuracy against query memory", "peak memory of a query (MB)"),
     ):
         found = [
-            Point(shown.marks[cost.label], getattr(cost, name), cost.accuracy)
+            Point(
+                shown.marks[cost.label],
+                getattr(cost, name),
+                cost.accuracy,
+                named=cost.label in shown.switched_on,
+            )
             for cost in costs(shown)
             if math.isfinite(getattr(cost, name))
         ]
         if found:
-            title = f"Final accuracy against {unit}"
-            charts.append(scatter(title, found, x_title=unit, y_title="final test accuracy (%)"))
+            charts.append((heading, scatter(heading, found, x_title=unit, y_title="final test accuracy (%)")))
     return charts
 
 
@@ -332,15 +348,13 @@ def class_maps(shown: Shown) -> list[tuple[str, Markup]]:
     if details is None:
         return []
     names = details.meta.get("images", {}).get("class_names", [])
-    order = [arm.label for arm in shown.ranked]
-    arms = sorted(shown.curves, key=lambda arm: order.index(arm.label))
     maps = []
     for name, heading, unit in (
         ("recall", "Recall of each class at the end", "class (cells: recall in %)"),
         ("bought", "Labels bought of each class", "class (cells: labels, mean over seeds)"),
     ):
         rows = {}
-        for arm in arms:
+        for arm in shown.of_matrices:
             values = shown.detail(arm, name)
             if values is not None and values.shape[2]:
                 rows[arm.label] = (
@@ -366,10 +380,12 @@ def penalty_map(shown: Shown) -> Markup | None:
     """Returns the penalty matrix; None where the arms cannot be compared at every cycle."""
     if shown.penalties is None or len(shown.curves) < 2:
         return None
-    names = [arm.label for arm in shown.curves]
+    places = {arm.label: place for place, arm in enumerate(shown.curves)}
+    names = [arm.label for arm in shown.of_matrices]
+    rows = [places[name] for name in names]
     return heat_map(
         "Penalty matrix",
-        100 * np.array(shown.penalties),
+        100 * np.array(shown.penalties)[np.ix_(rows, rows)],
         rows=names,
         columns=names,
         x_title="beaten arm (cells: % of the cycles)",

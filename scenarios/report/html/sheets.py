@@ -73,8 +73,10 @@ def contact_sheets(curves: Sequence[Curves], runs: Sequence[Run], known: Known) 
         cycles = sorted({1, (1 + last) // 2, last})
         rows = {arm.label: _bought(folders[arm.label]) for arm in arms}
         stored = {arm.label: _images(known[arm.label, seed].meta) for arm in arms}
-    except (AlenvError, OSError, KeyError, ValueError) as error:
-        return Sheets([], f"No image is shown: {' '.join(str(error).split())}")
+    except AlenvError as error:
+        return Sheets([], f"No image is shown. {' '.join(str(error).split())}")
+    except (OSError, LookupError, ValueError):
+        return Sheets([], f"No image is shown, since what was bought with seed {seed} cannot be read.")
     for count in range(IMAGES, 0, -1):
         sheets = [
             Sheet(

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 from markupsafe import Markup, escape
 
-WIDTH = 420
-LEFT, RIGHT, TOP, BOTTOM = 52, 14, 10, 44  # room for the axes
+WIDTH = 380
+LEFT, RIGHT, TOP, BOTTOM = 44, 14, 30, 44  # room for the axes
 LETTER = 6.2  # units that a letter of a label takes, with some to spare
 
 
@@ -79,6 +79,15 @@ def number(value: float) -> str:
     return text if text != "-0" else "0"
 
 
+def axis_title(text: str, y: float, middle: float | None = None) -> Markup:
+    """Returns the title of an axis, around ``middle`` or from the left edge; too long a one is cut, with a tooltip."""
+    room = WIDTH - 4 if middle is None else 2 * min(middle, WIDTH - middle) - 4
+    whole = tag("title", text)
+    if middle is None or len(text) * LETTER > room:
+        return tag("text", whole, shortened(text, WIDTH - 4.0), x=2, y=y, class_="axis-title")
+    return tag("text", whole, text, x=middle, y=y, class_="axis-title middle")
+
+
 @dataclass(frozen=True)
 class Frame:
     """A rectangle with an axis below and one at its left.
@@ -92,7 +101,7 @@ class Frame:
 
     x: tuple[float, float]
     y: tuple[float, float]
-    height: float = 270
+    height: float = 260
     log: bool = False
 
     def across(self, value: float) -> float:
@@ -124,12 +133,7 @@ class Frame:
             anchor = "tick end" if at > right - 12 else "tick middle"
             parts.append(tag("text", number(value), x=min(at, float(right)), y=bottom + 16, class_=anchor))
         parts.append(tag("line", x1=LEFT, x2=right, y1=bottom, y2=bottom, class_="axis"))
-        middle = (LEFT + right) / 2
-        parts.append(tag("text", x_title, x=middle, y=self.height - 8, class_="axis-title middle"))
-        half = (TOP + bottom) / 2
-        turned = f"translate(12 {_text(half)}) rotate(-90)"
-        parts.append(tag("text", y_title, transform=turned, class_="axis-title middle"))
-        return parts
+        return [*parts, axis_title(x_title, self.height - 8, (LEFT + right) / 2), axis_title(y_title, 14)]
 
 
 def around(values: Sequence[float], room: float = 0.06) -> tuple[float, float]:
