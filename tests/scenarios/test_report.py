@@ -17,7 +17,7 @@ from scenarios.play.comparison import Comparison, play_comparison
 from scenarios.play.comparison_folder import Shown
 from scenarios.report.report import make_report
 
-FILES = ("curve.png", "curves.csv")
+FILES = ("curve.png", "curve.svg", "curve.pdf", "curves.csv", "report.html", "results.csv")
 
 
 @pytest.fixture
@@ -76,7 +76,7 @@ def test_where_nothing_can_be_written_the_table_is_printed(
     assert text.startswith(shown)
     assert "undecided" in shown
     found = json.loads(run("report", str(out), "--json")[1])
-    assert found["curves"] is found["pictures"][0]["file"] is None
+    assert found["curves"] is found["report"] is found["pictures"][0]["file"] is None
     assert {file: file.stat().st_mtime_ns for file in before} == before
 
 

@@ -56,9 +56,8 @@ def ticks(low: float, high: float, count: int = 5) -> list[float]:
     span = high - low
     if not span > 0:
         return [low]
-    rough = span / count
-    power = 10.0 ** math.floor(math.log10(rough))
-    step = next(factor * power for factor in (1, 2, 2.5, 5, 10) if factor * power >= rough * 0.999)
+    power = 10.0 ** math.floor(math.log10(span / count))
+    step = min((factor * power for factor in (1, 2, 2.5, 5, 10)), key=lambda step: abs(span / step - count))
     first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
     return [round(i * step, 12) for i in range(first, last + 1)]
 
@@ -66,7 +65,7 @@ def ticks(low: float, high: float, count: int = 5) -> list[float]:
 def decades(low: float, high: float) -> list[float]:
     """Returns round numbers on a logarithmic axis from ``low`` to ``high``."""
     powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    factors = (1.0,) if len(powers) > 4 else (1.0, 3.0)
+    factors = (1.0, 3.0) if high < 1000 * low else (1.0,)
     found = [float(f"{factor}e{power}") for power in powers for factor in factors]
     return [value for value in found if low * 0.999 <= value <= high * 1.001] or [low]
 
