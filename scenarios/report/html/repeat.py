@@ -58,9 +58,11 @@ def facts(known: Known) -> list[tuple[str, str]]:
     found: dict[str, dict[str, None]] = {}  # in the order of the runs, each once
     for meta in metas:
         code = meta.get("code", {})
+        versions = dict(meta.get("versions", {}))
         rows = {
             "code (SHA-256)": code.get("sha256"),
-            **{f"version of {name}": value for name, value in meta.get("versions", {}).items()},
+            "machine": versions.pop("machine", None),
+            **{f"version of {name}": value for name, value in versions.items()},
             "dataset": meta.get("images", {}).get("dataset"),
             "dataset source": meta["dataset"].get("source"),
             "dataset checksum (SHA-256)": meta["dataset"].get("checksum"),
