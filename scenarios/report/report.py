@@ -19,8 +19,8 @@ from scenarios.play.run_folder import Run
 from scenarios.report import stats
 from scenarios.report.curves import Curves, gather, long_csv
 from scenarios.report.details import Known, gather_details, results_csv
-from scenarios.report.html import sections
 from scenarios.report.html.page import Content, page
+from scenarios.report.html.pictured import Pictured
 from scenarios.report.pictures import draw
 from scenarios.report.summary import ArmSummary, summarize
 
@@ -199,7 +199,7 @@ def _content(outcome: Outcome, curves: Sequence[Curves], known: Known) -> Conten
         settings=outcome.settings,
         shown=shown,
         pictures=[
-            sections.Shown(
+            Pictured(
                 drawn.picture,
                 f"p{place}",
                 drawn.arms,

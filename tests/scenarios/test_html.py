@@ -31,9 +31,10 @@ from scenarios.play.comparison_folder import ComparisonSettings, Shown
 from scenarios.report import stats
 from scenarios.report.curves import Curves
 from scenarios.report.details import COLUMNS, Details, balance
-from scenarios.report.html import repeat, sections, sheets
+from scenarios.report.html import beside, repeat, sections, sheets
 from scenarios.report.html.charts import Line, Mark, line_chart
 from scenarios.report.html.page import Content, page
+from scenarios.report.html.pictured import Pictured
 from scenarios.report.html.svg import decades, number, ticks
 from scenarios.report.html.verdicts import verdicts
 from scenarios.report.pictures import Look
@@ -119,14 +120,14 @@ def content(curves: Sequence[Curves], against: dict[str, str] | None = None, **c
     known = changes.pop("known", known)
     same = all(each.labeled.tolist() == curves[0].labeled.tolist() for each in curves)
     square = np.zeros((len(curves), len(curves))).tolist() if same else None
-    drawn = sections.Shown(picture, "p0", summarize(curves, picture.against), curves, square, known)
+    drawn = Pictured(picture, "p0", summarize(curves, picture.against), curves, square, known)
     facts = {"environment": "ALDigits-v0", "settings": {"lr": 0.1, "augment": False}}
     settings = ComparisonSettings(changes.pop("facts", facts), None, {}, None)
     shown = Shown("A title", labels, curves[0].seeds, (picture,), published=changes.pop("published", ()))
     return Content(settings, shown, [drawn], curves, known, [], **changes)
 
 
-def shown(curves: Sequence[Curves], against: dict[str, str] | None = None) -> sections.Shown:
+def shown(curves: Sequence[Curves], against: dict[str, str] | None = None) -> Pictured:
     return content(curves, against).pictures[0]
 
 
@@ -304,7 +305,7 @@ def test_saved_labels() -> None:
 
 def test_costs_are_those_of_the_runs() -> None:
     made = shown(THREE)
-    for each, found in zip(THREE, sections.costs(made), strict=True):
+    for each, found in zip(THREE, beside.costs(made), strict=True):
         kept = [made.known[each.label, seed] for seed in each.seeds]
         assert found.seconds == pytest.approx(np.mean([run.query_seconds[1:].sum() for run in kept]))
         assert found.megabytes == pytest.approx(np.mean([run.query_megabytes[1:].max() for run in kept]))
@@ -314,7 +315,7 @@ def test_costs_are_those_of_the_runs() -> None:
 
 def test_recall_in_the_matrix_is_the_mean_over_seeds() -> None:
     made = shown(THREE)
-    (_, recall), (_, bought) = sections.class_maps(made)
+    (_, recall), (_, bought) = beside.class_maps(made)
     kept = [made.known["margin", seed] for seed in range(5)]
     for label in range(3):
         mean = 100 * np.mean([run.recall[-1, label] for run in kept])

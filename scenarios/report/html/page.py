@@ -17,8 +17,9 @@ from scenarios.play.comparison_folder import ComparisonSettings, Shown
 from scenarios.play.run_folder import Run
 from scenarios.report.curves import Curves
 from scenarios.report.details import Known, results_csv
-from scenarios.report.html import repeat, sections
+from scenarios.report.html import beside, repeat, sections
 from scenarios.report.html.charts import Mark, dashes, marker
+from scenarios.report.html.pictured import Pictured, said, seconds
 from scenarios.report.html.sheets import contact_sheets
 from scenarios.report.html.svg import drawing, tag
 from scenarios.report.html.verdicts import verdicts
@@ -59,7 +60,7 @@ class Content:
 
     settings: ComparisonSettings
     shown: Shown
-    pictures: Sequence[sections.Shown]
+    pictures: Sequence[Pictured]
     curves: Sequence[Curves]
     known: Known
     runs: Sequence[Run]
@@ -103,7 +104,7 @@ def _template() -> jinja2.Template:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(said=sections.said, seconds=sections.seconds)
+    environment.filters.update(said=said, seconds=seconds)
     return environment.get_template("page.html.jinja")
 
 
@@ -126,7 +127,7 @@ def _most_important(content: Content) -> list[Curves]:
 # ---- pictures -----------------------------------------------------------------------------------------------
 
 
-def _picture(shown: sections.Shown) -> dict[str, Any]:
+def _picture(shown: Pictured) -> dict[str, Any]:
     """Returns what the template needs of one picture."""
     on, marks = shown.switched_on, shown.marks
     return {
@@ -150,23 +151,23 @@ def _picture(shown: sections.Shown) -> dict[str, Any]:
         "lines": _what_lines_are(shown),
         "savings": sections.savings(shown),
         "saved": sections.saved_curve(shown),
-        "costs": sections.costs(shown),
-        "cost_charts": sections.cost_charts(shown),
-        "nll": sections.nll_curves(shown),
-        "balance": sections.balance_curves(shown),
-        "maps": sections.class_maps(shown),
+        "costs": beside.costs(shown),
+        "cost_charts": beside.cost_charts(shown),
+        "nll": beside.nll_curves(shown),
+        "balance": beside.balance_curves(shown),
+        "maps": beside.class_maps(shown),
         "penalties": sections.penalty_map(shown),
     }
 
 
-def _what_lines_are(shown: sections.Shown) -> str:
+def _what_lines_are(shown: Pictured) -> str:
     counts = {len(arm.seeds) for arm in shown.curves}
-    said = "Lines are means over seeds"
+    text = "Lines are means over seeds"
     if any(1 < count < FEW_SEEDS for count in counts):
-        said += "; thin lines are single seeds"
+        text += "; thin lines are single seeds"
     if any(count >= FEW_SEEDS for count in counts):
-        said += "; bands are 95 % confidence intervals"
-    return "Lines are single runs of one seed." if counts == {1} else said + "."
+        text += "; bands are 95 % confidence intervals"
+    return "Lines are single runs of one seed." if counts == {1} else text + "."
 
 
 def _swatch(mark: Mark) -> Markup:
