@@ -26,7 +26,9 @@ from alenv.errors import (
     UnknownName,
     unknown,
 )
+from alenv.evaluation import Evaluation, evaluate
 from alenv.initial import InitialSets
+from alenv.learners.protocol import Predictions
 from alenv.presets import plain, resolve
 from alenv.progress import progress
 from alenv.registration import environment_id
@@ -76,6 +78,7 @@ class ActiveLearningEnv(gym.Env[Any, Any]):
         rows: int64 (N,), the dataset row of each pool index.
         paths: The file of each pool index, for image folders; else None.
         class_names: One name per class.
+        dataset_name: What the dataset is loaded by.
         dataset_checksum: Checksum of the stored images and labels.
         dataset_source: Where they came from.
         dataset_found: What was found in an image folder, in one line; None for other datasets.
@@ -117,7 +120,8 @@ class ActiveLearningEnv(gym.Env[Any, Any]):
         loaded = load_dataset(dataset, options)
         task = pool.task(loaded, resolved.protocol.outliers)
         self.class_names, self.dataset_checksum = task.class_names, loaded.checksum
-        self.dataset_source, self.test_size = loaded.source, len(task.test_labels)
+        self.dataset_name, self.dataset_source = loaded.name, loaded.source
+        self.test_size = len(task.test_labels)
         self.dataset_found = data.found_in(loaded)
         self.image_shape = loaded.image_shape
         self.rows, validation_rows = pool.build(task.labels, task.num_classes, resolved.protocol)
@@ -154,6 +158,7 @@ class ActiveLearningEnv(gym.Env[Any, Any]):
         )
         self._spec: EnvSpec | None = None
         self._episode: Episode | None = None
+        self._tested: Predictions | None = None  # of the test images, after the last training
         self._previous: dict[str, Any] | None = None  # state of last cycle's learner
 
     @property
@@ -215,6 +220,20 @@ class ActiveLearningEnv(gym.Env[Any, Any]):
         if not self.options.test:
             raise MissingHead("Test accuracy is not measured with test=False; leave that setting out.")
         return episode.test_correct[-1]
+
+    @property
+    def evaluation(self) -> Evaluation | None:
+        """What the last cycle's outputs on the test set say by class; as hidden from agents as test accuracy is.
+
+        None after a state was restored, which trains and evaluates nothing, and with ``test=False``.
+
+        Raises:
+            NotReset: Before the first episode.
+        """
+        self._current()
+        if self._tested is None:
+            return None
+        return evaluate(self._tested, self._test.labels, len(self.class_names))
 
     def _current(self) -> Episode:
         if self._episode is None:
@@ -376,7 +395,7 @@ class ActiveLearningEnv(gym.Env[Any, Any]):
                 trial = episode.bought(query, self._oracle.answer(query), 0)
                 with self.runtime.active():
                     self._learner.fit(self._images, trial.labeled, trial.labels, trial.cycle + 1)
-                    trial = trial.measured(None, self._correct(self._held_out))
+                    trial = trial.measured(None, self._measured(self._held_out)[0])
                 earned.append(self._reward(trial))
                 self._put_back(before)
         except BaseException:
@@ -392,20 +411,25 @@ class ActiveLearningEnv(gym.Env[Any, Any]):
         with self.runtime.active():
             self._learner.fit(self._images, episode.labeled, episode.labels, episode.cycle + 1)
             trained = time.perf_counter()
-            held_out = None if self._held_out is None else self._correct(self._held_out)
-            episode = episode.measured(self._correct(self._test) if self.options.test else None, held_out)
-        self._adopt(episode, previous)
+            held_out = None if self._held_out is None else self._measured(self._held_out)[0]
+            correct, tested = self._measured(self._test) if self.options.test else (None, None)
+        self._adopt(episode.measured(correct, held_out), previous, tested)
         self._view._costs["train_seconds"] = trained - start
         self._view._costs["evaluate_seconds"] = time.perf_counter() - trained
 
-    def _adopt(self, episode: Episode, previous: dict[str, Any] | None) -> None:
-        self._episode, self._previous = episode, previous
+    def _adopt(
+        self, episode: Episode, previous: dict[str, Any] | None, tested: Predictions | None = None
+    ) -> None:
+        self._episode, self._previous, self._tested = episode, previous, tested
         self._view._renew(episode, previous)
         self._view._costs.update(inference_seconds=0.0, inferred_images=0.0)
 
-    def _correct(self, split: Split) -> int:
+    def _measured(self, split: Split) -> tuple[int, Predictions]:
+        """Returns how many images of a split are classified rightly, and the outputs that say so."""
         with progress("evaluation", len(split.labels)):
-            return int((self._learner.predict(split.images) == split.labels).sum())
+            found = self._learner.predict(split.images)
+            found = found if isinstance(found, Predictions) else Predictions(found)
+            return int((found.classes == split.labels).sum()), found
 
     def _reward(self, episode: Episode) -> float:
         if self._held_out is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +88,25 @@ def load(name: str, **options: Any) -> Dataset:
 
             _LOADED[key] = _stored(folder, PUBLISHED[name].download, is_cached, lambda: storage.read(folder))
     return _LOADED[key]
+
+
+def at_hand(checksum: str) -> Dataset:
+    """Returns the dataset with a checksum where this machine has it; nothing is downloaded and nothing written.
+
+    Raises:
+        DatasetNotFound: It is not here.
+    """
+    for loaded in (*_LOADED.values(), load(digits.NAME)):
+        if loaded.checksum == checksum:
+            return loaded
+    for meta in sorted(cache.root().glob(f"*/{cache.META}")):
+        with suppress(errors.CorruptDataset):
+            if storage.read_meta(meta.parent)["checksum"] == checksum:
+                return storage.read(meta.parent)
+    raise errors.DatasetNotFound(
+        f"The dataset with checksum {checksum[:12]}... is not in {cache.root()}; load it there, or set ALENV_DATA to "
+        "the folder that holds it."
+    )
 
 
 def add(name: str, place: str | Path, *, replace: bool = False) -> Dataset:

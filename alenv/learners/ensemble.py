@@ -14,7 +14,7 @@ from alenv import nets
 from alenv.errors import InvalidQuery
 from alenv.learners.images import ImageSet, in_batches
 from alenv.learners.network import NetworkLearner
-from alenv.learners.protocol import Learner
+from alenv.learners.protocol import Learner, Predictions
 from alenv.learners.registry import register
 from alenv.runtime import Runtime
 from alenv.settings import Recipe
@@ -100,12 +100,13 @@ class Ensemble:
 
         return in_batches(indices, score)
 
-    def predict(self, images: ImageSet) -> Tensor:
-        """Returns the class of the largest mean probability of every image of a set, int64 (n,)."""
+    def predict(self, images: ImageSet) -> Predictions:
+        """Classifies every image of a set by the largest mean probability."""
         logits = self._logits(images, torch.arange(len(images), device=images.device), self.networks)
         for network, own in zip(self.networks, logits, strict=True):
             network.warn_if_diverged(own)
-        return mean_logits(logits).argmax(1)
+        mean = mean_logits(logits)
+        return Predictions(mean.argmax(1), lambda: mean)
 
     def members(self, images: ImageSet, indices: Tensor, count: int | None, cycle: int) -> Tensor:
         """Returns (count, n, C) probabilities of the first ``count`` networks, without dropout.

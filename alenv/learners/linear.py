@@ -11,6 +11,7 @@ from torch import Tensor
 
 from alenv.errors import MissingHead
 from alenv.learners.images import ImageSet, in_batches
+from alenv.learners.protocol import Predictions
 from alenv.runtime import Runtime
 from alenv.settings import Recipe
 
@@ -74,15 +75,19 @@ class LinearHead(ABC):
         embedded = embedding_of(images)[torch.from_numpy(indices).to(self.runtime.device)]
         return torch.cat([embedded, embedded.new_ones(len(embedded), 1)], dim=1)
 
-    def predict(self, images: ImageSet) -> Tensor:
-        """Returns the class of every image of a set with an embedding, int64 (n,).
+    def predict(self, images: ImageSet) -> Predictions:
+        """Classifies every image of a set with an embedding.
 
         Products of another shape than ``infer``'s: the last bits, and so the order of ties, may differ.
         """
         blocks = images.embedding_blocks
         weights = self._weights[:-1].T.expand(len(blocks), -1, -1)
         scores = torch.baddbmm(self._weights[-1:].T, weights, blocks)  # (blocks, C, BLOCK)
-        return _first_of_largest(scores).flatten()[: len(images)]
+        size, scale = len(images), self.scale
+        return Predictions(
+            _first_of_largest(scores).flatten()[:size],
+            lambda: scale * scores.transpose(1, 2).flatten(0, 1)[:size],
+        )
 
     @torch.no_grad()
     def infer(self, images: ImageSet, indices: Tensor, maps: bool = False) -> dict[str, Tensor]:

@@ -16,6 +16,7 @@ from alenv.learners import objectives
 from alenv.learners.cycle import TrainingCycle
 from alenv.learners.images import ImageSet, in_batches
 from alenv.learners.objectives import Objective
+from alenv.learners.protocol import Predictions
 from alenv.nets.classifier import global_average
 from alenv.pool import OUTLIER
 from alenv.runtime import Runtime
@@ -207,12 +208,12 @@ class NetworkLearner:
             result |= {f"map{i}": global_average(stage) for i, stage in enumerate(stages)}
         return result
 
-    def predict(self, images: ImageSet) -> Tensor:
-        """Returns the class of every image of a set, int64 (n,)."""
+    def predict(self, images: ImageSet) -> Predictions:
+        """Classifies every image of a set."""
         everything = torch.arange(len(images), device=images.device)
         logits = self.infer(images, everything)["logits"]
         self.warn_if_diverged(logits)
-        return logits.argmax(1)
+        return Predictions(logits.argmax(1), lambda: logits)
 
     def warn_if_diverged(self, logits: Tensor) -> None:
         """Warns once where logits (n, C) of the classifier say nothing: NaN, or the same of every image."""

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from alenv import nets
 from alenv.learners.images import ImageSet
+from alenv.learners.protocol import Predictions
 from alenv.runtime import Runtime
 from alenv.settings import Recipe
 
@@ -79,9 +80,10 @@ class PlantedLearner:
         outputs = {**self._outputs, **(self._maps if maps else {})}
         return {name: values[rows] for name, values in outputs.items()}
 
-    def predict(self, images: ImageSet) -> Tensor:
-        """Returns the class with the largest logit, int64 (n,)."""
-        return self._outputs["logits"][images.rows].argmax(1)
+    def predict(self, images: ImageSet) -> Predictions:
+        """Returns the class with the largest logit."""
+        logits = self._outputs["logits"][images.rows]
+        return Predictions(logits.argmax(1), lambda: logits)
 
     def members(self, images: ImageSet, indices: Tensor, count: int | None, cycle: int) -> Tensor:
         """Returns planted probabilities (count, n, C), all of them for None."""

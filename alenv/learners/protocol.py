@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol
 
 from numpy.typing import NDArray
 from torch import Tensor
@@ -10,6 +11,19 @@ from torch import Tensor
 from alenv.learners.images import ImageSet
 from alenv.runtime import Runtime
 from alenv.settings import Recipe
+
+
+class Predictions(NamedTuple):
+    """What a classifier says of a whole set of images.
+
+    Attributes:
+        classes: int64 (n,).
+        logits: Returns float32 (n, C) of the same pass, computed when it is called; None where a learner says
+            classes alone.
+    """
+
+    classes: Tensor
+    logits: Callable[[], Tensor] | None = None
 
 
 class Learner(Protocol):
@@ -42,8 +56,8 @@ class Learner(Protocol):
     def infer(self, images: ImageSet, indices: Tensor, maps: bool = False) -> dict[str, Tensor]:
         """Scores images at int64 positions (n,): ``logits`` (n, C), ``features`` (n, D) unless frozen, and more."""
 
-    def predict(self, images: ImageSet) -> Tensor:
-        """Classifies a whole set, int64 (n,)."""
+    def predict(self, images: ImageSet) -> Tensor | Predictions:
+        """Classifies a whole set, int64 (n,); with ``Predictions`` the likelihood of the labels is known too."""
 
     def members(self, images: ImageSet, indices: Tensor, count: int | None, cycle: int) -> Tensor:
         """Returns the probabilities of several members, (count, n, C); None = as many as it has, or sees fit.

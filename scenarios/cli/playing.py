@@ -180,7 +180,7 @@ def _print(outcome: Outcome) -> None:
         for verdict in outcome.verdicts:
             console.print(f"- {escape(str(verdict))}", highlight=False)
         console.print()
-    for path in (*(drawn.file for drawn in outcome.pictures), outcome.curves):
+    for path in (*(drawn.file for drawn in outcome.pictures), outcome.curves, outcome.report):
         if path is not None:
             click.echo(str(path))
     if outcome.curves is not None:

@@ -13,7 +13,7 @@ from alenv.errors import CorruptRun
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="Print the numbers as JSON instead of a table.")
 def report(folder: Path, as_json: bool) -> None:
-    """Show what the last command with the folder DIR showed, and draw it anew.
+    """Show what the last command with the folder DIR showed, and draw it anew: pictures, tables and report.html.
 
     Nothing is played, and the folder may have moved since.
     """

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import math
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -19,7 +19,7 @@ from tensorboard.summary.writer.record_writer import RecordWriter
 from alenv.errors import StorageError
 from alenv.files import make_folder, write_bytes, writing
 from alenv.progress import EPOCHS, Status
-from scenarios.play.record import Record
+from scenarios.play.record import Record, balance
 from scenarios.play.run_folder import ADVICE
 
 LIVE = 10.0  # seconds between two looks into a training that is under way
@@ -141,17 +141,9 @@ def _scalars(record: Record, cycle: int) -> list[tuple[str, float]]:
     found += [(name, costs[column]) for column, name in _NAMES.items() if column in costs]
     if counts := row.get("class_counts"):
         before = record.curve[cycle - 1].get("class_counts") if cycle else None
-        found.append(("class_balance/labeled", balance(counts)))
-        found.append(
-            ("class_balance/query", balance(np.subtract(counts, before or [0] * len(counts)).tolist()))
-        )
-    return [(name, float(value)) for name, value in found]
-
-
-def balance(counts: Sequence[int]) -> float:
-    """Returns how evenly images fall into classes: entropy over its maximum, 1 for even, 0 for one class alone."""
-    shares = [count / sum(counts) for count in counts if count > 0]
-    return -sum(share * math.log(share) for share in shares) / math.log(max(len(counts), 2)) + 0.0
+        found.append(("class_balance/labeled", balance(np.asarray(counts))))
+        found.append(("class_balance/query", balance(np.subtract(counts, before or [0] * len(counts)))))
+    return [(name, float(value)) for name, value in found if not math.isnan(value)]
 
 
 def _picture(png: bytes) -> Summary.Value:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import io
-from typing import Any
+from typing import Any, NamedTuple
 
 import filelock
 import gymnasium as gym
@@ -24,7 +24,23 @@ from scenarios.play.run_folder import ADVICE, FIRST_CYCLES, Run, short_hash
 _OF_AGENTS = ("agent/", "policy/")  # content that no first cycle depends on
 
 
-def first_cycle(run: Run, env: gym.Env[Any, Any]) -> tuple[Any, dict[str, Any], dict[str, float]]:
+class FirstCycle(NamedTuple):
+    """What the first cycle came to.
+
+    Attributes:
+        observation: Of ``reset``.
+        info: Of ``reset``.
+        costs: What it cost whoever computed it.
+        tested: What the test set says by class; None where an earlier version has computed it.
+    """
+
+    observation: Any
+    info: dict[str, Any]
+    costs: dict[str, float]
+    tested: dict[str, Any] | None
+
+
+def first_cycle(run: Run, env: gym.Env[Any, Any]) -> FirstCycle:
     """Resets the environment, from a file when another run has already trained the first cycle.
 
     Parallel processes wait for the one that computes it.
@@ -32,9 +48,6 @@ def first_cycle(run: Run, env: gym.Env[Any, Any]) -> tuple[Any, dict[str, Any], 
     Args:
         run: The run; its seed resets the environment.
         env: The environment as ``gym.make`` returned it.
-
-    Returns:
-        Observation and info of ``reset``, and what the first cycle cost whoever computed it.
     """
     inner = core(env)
     path = run.out / FIRST_CYCLES / f"{_identity(run, inner)}.pt"
@@ -46,15 +59,16 @@ def first_cycle(run: Run, env: gym.Env[Any, Any]) -> tuple[Any, dict[str, Any], 
         saved = load_archive(path) if path.exists() else None
         if saved is not None:
             observation, info = env.reset(seed=run.seed, options={"state": saved["state"]})
-            return observation, info, dict(saved["costs"])
+            return FirstCycle(observation, info, dict(saved["costs"]), saved.get("tested"))
         with recording() as trained:
             observation, info = env.reset(seed=run.seed)
         costs = {name: float(value) for name, value in {**inner.costs, **trained.numbers()}.items()}
         buffer = io.BytesIO()
-        torch.save({"state": inner.get_state(), "costs": costs}, buffer)
+        tested = None if inner.evaluation is None else inner.evaluation.as_dict()
+        torch.save({"state": inner.get_state(), "costs": costs, "tested": tested}, buffer)
         with uninterrupted():
             write_bytes(path, buffer.getvalue(), ADVICE)
-        return observation, info, costs
+        return FirstCycle(observation, info, costs, tested)
     finally:
         lock.release()
 

@@ -49,6 +49,7 @@ def _images(env: ActiveLearningEnv) -> dict[str, Any]:
     """Returns what the images are, for a reader who does not have them."""
     height, width, channels = env.image_shape
     return {
+        "dataset": env.dataset_name,
         "height": height,
         "width": width,
         "channels": channels,

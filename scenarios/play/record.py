@@ -6,6 +6,7 @@ import csv
 import hashlib
 import io
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,8 +23,9 @@ class Record:
     """The rows of one run.
 
     Attributes:
-        curve: One row per cycle with ``CURVE_COLUMNS``, the reward of cycle 0 None; and ``class_counts``, the labels
-            of each class so far.
+        curve: One row per cycle with ``CURVE_COLUMNS``, the reward of cycle 0 None; ``class_counts``, the labels
+            of each class so far; and what is known of the test set by class (see ``alenv.evaluation.Evaluation``):
+            ``class_correct``, ``class_total``, ``nll``. An earlier version has kept none of these.
         costs: One row per cycle: seconds, memory and what the training came to, never part of what must repeat
             bit for bit.
         initial: Pool indices labeled at cycle 0, int64 (L0,).
@@ -42,6 +44,7 @@ class Record:
         total: int,
         reward: float | None,
         costs: Mapping[str, float],
+        tested: Mapping[str, Any] | None = None,
     ) -> None:
         """Appends the row of one cycle.
 
@@ -51,6 +54,7 @@ class Record:
             total: Test images.
             reward: What ``step`` returned; None after ``reset``.
             costs: Seconds and memory of this cycle, and what its training came to.
+            tested: What the test set says by class; None where that is not known.
         """
         self.curve.append(
             {
@@ -61,6 +65,7 @@ class Record:
                 "accuracy": int(correct) / int(total),
                 "reward": None if reward is None else float(reward),
                 "class_counts": [int(count) for count in info["class_counts"]],
+                **(tested or {}),
             }
         )
         self.costs.append({"cycle": int(info["cycle"]), **{k: float(v) for k, v in costs.items()}})
@@ -68,6 +73,22 @@ class Record:
     def curve_csv(self) -> str:
         """Returns the learning curve; floats are the shortest text that reads back exactly."""
         return _csv(CURVE_COLUMNS, self.curve)
+
+    def classes_csv(self) -> str | None:
+        """Returns the recall of each class and the mean negative log-likelihood on the test set, cycle by cycle.
+
+        A cell stays empty where a class has no test image or a cycle says nothing; None where no cycle does.
+        """
+        classes = max((len(row.get("class_total", ())) for row in self.curve), default=0)
+        if not classes:
+            return None
+        names = [f"recall_{label}" for label in range(classes)]
+        rows = []
+        for row in self.curve:
+            counts = zip(row.get("class_correct", ()), row.get("class_total", ()), strict=True)
+            recalls = [right / total if total else None for right, total in counts]
+            rows.append({**row, **dict(zip(names, recalls, strict=False))})
+        return _csv(("cycle", "labeled_count", "nll", *names), rows)
 
     def totals(self) -> dict[str, float | None]:
         """Returns optimizer steps and peak memory of all cycles; None where no cycle says them."""
@@ -126,6 +147,21 @@ class Record:
         if not isinstance(found, dict) or _digest(found.get("record")) != found.get("sha256"):
             raise ValueError("something is damaged")
         return cls(**found["record"])
+
+
+def balance(counts: np.ndarray) -> np.ndarray:
+    """Returns how evenly images fall into classes: entropy over its maximum, 1 for even, 0 for one class alone.
+
+    Args:
+        counts: (..., C), C at least 1.
+
+    Returns:
+        float64 (...); NaN where nothing is counted.
+    """
+    with np.errstate(invalid="ignore", divide="ignore"):
+        shares = counts / counts.sum(axis=-1, keepdims=True)
+        entropy = -np.where(shares > 0, shares * np.log(shares), 0.0 * shares).sum(axis=-1)
+    return np.asarray(entropy / math.log(max(counts.shape[-1], 2)) + 0.0)
 
 
 def _digest(state: Any) -> str:

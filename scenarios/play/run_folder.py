@@ -194,9 +194,11 @@ class RunFolder:
             self.export(checkpoint.record, rows)
 
     def export(self, record: Record, rows: np.ndarray) -> None:
-        """Rewrites ``curve.csv``, ``queries.npz`` and ``costs.csv``."""
+        """Rewrites ``curve.csv``, ``queries.npz``, ``costs.csv`` and, where the test set says them, ``classes.csv``."""
         write_bytes(self.path / "queries.npz", record.queries_npz(rows), ADVICE)
         write_text(self.path / "costs.csv", record.costs_csv(), ADVICE)
+        if (classes := record.classes_csv()) is not None:
+            write_text(self.path / "classes.csv", classes, ADVICE)
         write_text(self.path / "curve.csv", record.curve_csv(), ADVICE)
 
     def load(self) -> Checkpoint | None:

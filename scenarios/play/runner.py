@@ -147,10 +147,10 @@ class Playthrough:
         """Goes on from the run's checkpoint, or plays the first cycle."""
         saved = self._run.folder.load()
         if saved is None:
-            self._observation, info, costs = first_cycle(self._run, self._env)
+            self._observation, info, costs, tested = first_cycle(self._run, self._env)
             self._agent.reset(self.core.view, seed=self._run.seed)
             self.record.initial = [int(index) for index in self.core.view.labeled]
-            self.record.add(info, self.core.test_correct, self.core.test_size, None, costs)
+            self.record.add(info, self.core.test_correct, self.core.test_size, None, costs, tested)
             self._save(finished=self.core.protocol.cycles == 0)
             return
         self.record, self.finished = saved.record, saved.finished
@@ -177,7 +177,9 @@ class Playthrough:
         self.record.queries.append([int(index) for index in info["query"]])
         costs = {**self.core.costs, **trained.numbers(), **scoring}  # the step has cleared its own scoring
         costs["query_seconds"] = seconds
-        self.record.add(info, self.core.test_correct, self.core.test_size, float(reward), costs)
+        found = self.core.evaluation
+        tested = None if found is None else found.as_dict()
+        self.record.add(info, self.core.test_correct, self.core.test_size, float(reward), costs, tested)
         self._save(finished=terminated)
 
     def check_ledger(self) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from rich.console import Console
 from rich.console import Group as Lines
 from rich.table import Column
 from rich.text import Text
@@ -44,6 +46,14 @@ def analyze(curves: Sequence[Curves], asked: Sequence[Analysis]) -> list[Found]:
 def shown(found: Found) -> Lines:
     """Returns an analysis as tables of the terminal."""
     return _two_way(found) if isinstance(found, Split) else _ladder(found)
+
+
+def text(found: Found, width: int = 100) -> str:
+    """Returns an analysis as plain text, so many characters wide."""
+    console = Console(width=width, file=io.StringIO(), color_system=None)
+    console.print(shown(found))
+    printed: str = console.file.getvalue()  # type: ignore[attr-defined]  # the StringIO above
+    return "\n".join(line.rstrip() for line in printed.splitlines()).strip("\n")
 
 
 def _two_way(found: Split) -> Lines:

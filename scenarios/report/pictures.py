@@ -110,7 +110,7 @@ def draw(curves: Sequence[Curves], against: Mapping[str, str], title: str) -> Fi
             is not among the arms, have no line among the differences.
         title: Heading; the number of seeds is added below it.
     """
-    compared = _gains(curves, against)
+    compared = paired_gains(curves, against)
     own_names = len({gains.base.label for gains in compared}) > 1
     labels = [arm.label for arm in curves]
     panels = [labels]
@@ -141,7 +141,7 @@ def write_heading(figure: Figure, title: str, subtitle: str) -> None:
     figure.text(left, 1 - 0.442 / height, subtitle, fontsize=9.5, color=SOFT, **style)
 
 
-def _gains(curves: Sequence[Curves], against: Mapping[str, str]) -> list[Gains]:
+def paired_gains(curves: Sequence[Curves], against: Mapping[str, str]) -> list[Gains]:
     """Returns the differences that can be drawn, in the order of the arms."""
     found = {arm.label: arm for arm in curves}
     pairs = [(arm, found[against[arm.label]]) for arm in curves if against.get(arm.label) in found]

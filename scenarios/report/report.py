@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import matplotlib as mpl
 from matplotlib.figure import Figure
 
 from alenv.errors import CorruptRun, StorageError
@@ -17,12 +18,17 @@ from scenarios.play.comparison_folder import ComparisonFolder, ComparisonSetting
 from scenarios.play.run_folder import Run
 from scenarios.report import crossings, stats
 from scenarios.report.curves import Curves, gather, long_csv
+from scenarios.report.details import Known, gather_details, results_csv
+from scenarios.report.html.page import Content, page
+from scenarios.report.html.pictured import Pictured
 from scenarios.report.pictures import draw
 from scenarios.report.ranking import draw_ranking
 from scenarios.report.summary import ArmSummary, summarize
 from scenarios.report.verdicts import Verdict, judge
 
-_ADVICE = "the pictures and curves.csv stay as they were, so free some space or copy the folder elsewhere"
+_ADVICE = (
+    "the pictures, tables and report.html stay as they were, so free some space or copy the folder elsewhere"
+)
 
 
 @dataclass(frozen=True)
@@ -69,6 +75,7 @@ class Outcome:
         analyses: What is computed of all arms together.
         failed: Name of a run -> why it is not shown, in one sentence; a run that is not finished is absent.
         curves: The long-form curves of all finished runs; None where there are none, or they cannot be written.
+        report: The page with all of it; None as above.
         unwritten: Why pictures and curves could not be written, in one sentence; empty where they were.
         verdicts: What the runs say of the scenario's checks.
     """
@@ -82,6 +89,7 @@ class Outcome:
     curves: Path | None
     unwritten: str
     verdicts: list[Verdict] = field(default_factory=list)
+    report: Path | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Returns JSON values."""
@@ -90,6 +98,7 @@ class Outcome:
             "seeds": list(self.shown.seeds),
             "out": str(self.out),
             "curves": None if self.curves is None else str(self.curves),
+            "report": None if self.report is None else str(self.report),
             "pictures": [drawn.as_json() for drawn in self.pictures],
             "claim": self.shown.claim,
             "verdicts": [verdict.as_json() for verdict in self.verdicts],
@@ -104,7 +113,7 @@ class Outcome:
 
 
 def make_report(out: Path, shown: Shown | None = None) -> Outcome:
-    """Reads a folder, writes its pictures and ``curves.csv`` anew, and returns the numbers.
+    """Reads a folder, writes pictures, ``report.html`` and the tables anew, and returns the numbers.
 
     Where nothing can be written, the numbers are all there is.
 
@@ -168,16 +177,19 @@ def _present(picture: Picture, curves: Sequence[Curves]) -> list[Curves]:
 
 
 def _written(outcome: Outcome, folder: ComparisonFolder, curves: Sequence[Curves]) -> Outcome:
-    """Writes the pictures, and ``curves.csv`` with the finished runs of all commands.
+    """Writes pictures and page, and ``curves.csv`` and ``results.csv`` with the finished runs of all commands.
 
     Raises:
         StorageError: The folder cannot be written.
     """
-    everything = gather(folder.runs(outcome.settings), {})
+    runs = folder.runs(outcome.settings)
+    everything = gather(runs, {})
     if not everything:
         return outcome
     path = folder.path / "curves.csv"
+    known = gather_details(runs, everything)
     write_text(path, long_csv(everything), _ADVICE)
+    write_text(folder.path / "results.csv", results_csv(everything, known), _ADVICE)
     pictures = []
     for drawn in outcome.pictures:
         picture, title = drawn.picture, outcome.shown.title
@@ -188,13 +200,50 @@ def _written(outcome: Outcome, folder: ComparisonFolder, curves: Sequence[Curves
         else:
             _save(draw(_present(picture, curves), picture.against, heading), file)
         pictures.append(replace(drawn, file=file))
-    return replace(outcome, pictures=pictures, curves=path)
+    report = folder.path / "report.html"
+    write_text(report, page(_content(outcome, curves, known)), _ADVICE)
+    return replace(outcome, pictures=pictures, curves=path, report=report)
+
+
+def _content(outcome: Outcome, curves: Sequence[Curves], known: Known) -> Content:
+    """Returns what the page is made of: what is shown, of the details of all finished runs."""
+    shown = outcome.shown
+    names = {run.name: run.title for run in outcome.runs()}
+    of_shown = {(arm.label, seed) for arm in curves for seed in arm.seeds}
+    known = {key: details for key, details in known.items() if key in of_shown}
+    published = frozenset(number.label for number in shown.published)
+    return Content(
+        settings=outcome.settings,
+        shown=shown,
+        pictures=[
+            Pictured(
+                drawn.picture,
+                f"p{place}",
+                drawn.arms,
+                _present(drawn.picture, curves),
+                drawn.penalties,
+                known,
+                published,
+            )
+            for place, drawn in enumerate(outcome.pictures)
+        ],
+        curves=curves,
+        known=known,
+        runs=outcome.runs(),
+        failed=[f"{names[run]} is not shown: {error}" for run, error in outcome.failed.items()],
+        claims=[str(verdict) for verdict in outcome.verdicts],
+        analyses=[crossings.text(found) for found in outcome.analyses],
+    )
 
 
 def _save(figure: Figure, path: Path) -> None:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png")
-    write_bytes(path, buffer.getvalue(), _ADVICE)
+    """Writes a picture as PNG and, for print, as SVG and PDF, without dates: equal pictures are equal bytes."""
+    undated: dict[str, dict[str, None]] = {"png": {}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}
+    for ending, metadata in undated.items():
+        buffer = io.BytesIO()
+        with mpl.rc_context({"svg.hashsalt": path.stem}):
+            figure.savefig(buffer, format=ending, metadata=metadata)
+        write_bytes(path.with_suffix(f".{ending}"), buffer.getvalue(), _ADVICE)
 
 
 def _penalties(curves: Sequence[Curves]) -> list[list[float]] | None:

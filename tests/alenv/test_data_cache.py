@@ -19,8 +19,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from alenv import errors
-from alenv.data import cache, storage
+from alenv import data, errors
+from alenv.data import cache, catalog, storage
 
 ROOT = Path(__file__).parents[2]
 
@@ -162,7 +162,7 @@ def test_a_killed_writer_leaves_nothing_that_looks_finished(place: Path) -> None
 
 def test_a_full_disk_is_one_sentence_and_leaves_nothing(place: Path) -> None:
     code = """
-from alenv import errors
+from alenv import data, errors
 try:
     store(5000)
 except errors.StorageError as problem:
@@ -302,3 +302,26 @@ def test_the_data_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Non
     assert cache.root() == tmp_path / "somewhere"
     monkeypatch.delenv("ALENV_DATA")
     assert cache.root().name == "alenv"
+
+
+def test_a_dataset_is_at_hand_by_its_checksum(
+    image_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ALENV_DATA", str(tmp_path))
+    monkeypatch.setattr(catalog, "_LOADED", {})
+    loaded = data.load("image_folder", root=image_folder, image_size=12)
+    catalog._LOADED.clear()
+    before = sorted(tmp_path.rglob("*"))
+    found = data.at_hand(loaded.checksum)
+    assert found is not loaded
+    assert (found.train_images == loaded.train_images).all()
+    assert data.at_hand(data.load("digits").checksum).name == "digits"
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "meta.json").write_text("{}")
+    with pytest.raises(
+        errors.DatasetNotFound, match=r"^The dataset with checksum 000000000000\.\.\. is not in"
+    ):
+        data.at_hand("0" * 64)
+    (tmp_path / "broken" / "meta.json").unlink()
+    (tmp_path / "broken").rmdir()
+    assert sorted(tmp_path.rglob("*")) == before

@@ -59,14 +59,16 @@ def test_a_ridge_head_predicts_the_first_class_of_the_largest_score(size: int) -
         torch.zeros(size, 2, 2, 1, dtype=torch.uint8), np.arange(size), (0.0,), (1.0,), embedding
     )
     learner = RidgeLearner(Recipe(head="ridge", embedding="pixels"), 6, 4, Runtime("cpu", "fp32", 1))
-    assert learner.predict(images).tolist() == [0] * size  # no label yet: all scores are equal
+    assert learner.predict(images).classes.tolist() == [0] * size  # no label yet: all scores are equal
     weights = torch.from_numpy(random.normal(size=(7, 4)).astype(np.float32))
     learner.set_state({**learner.get_state(), "weights": weights})
     scores = np.hstack([embedding, np.ones((size, 1))]) @ weights.numpy().astype(np.float64)
-    np.testing.assert_array_equal(learner.predict(images), scores.argmax(1))
+    np.testing.assert_array_equal(learner.predict(images).classes, scores.argmax(1))
     weights[:, 1] = weights[:, 3] = weights[:, 2]  # three classes with equal scores
     learner.set_state({**learner.get_state(), "weights": weights})
-    np.testing.assert_array_equal(learner.predict(images), np.where(scores[:, 0] > scores[:, 2], 0, 1))
+    np.testing.assert_array_equal(
+        learner.predict(images).classes, np.where(scores[:, 0] > scores[:, 2], 0, 1)
+    )
 
 
 def test_ridge_features_and_probabilities() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import subprocess
 import threading
 from collections.abc import Callable
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
+import numpy as np
 import pytest
 from command import FAKE, refuse_bytes, refuse_locks, run
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -24,7 +26,7 @@ from scenarios.play.comparison import Comparison, play_comparison
 from scenarios.play.comparison_folder import ComparisonFolder
 from scenarios.play.engines import Engine
 from scenarios.play.events import Event
-from scenarios.play.record import Record
+from scenarios.play.record import Record, balance
 from scenarios.play.run_folder import Run
 from scenarios.play.runner import execute
 
@@ -277,10 +279,10 @@ def test_a_full_disk_is_one_error_and_no_traceback_of_a_thread(
 
 
 @pytest.mark.parametrize(
-    ("counts", "even"), [([5, 5], 1.0), ([9, 0], 0.0), ([0, 0, 0], 0.0), ([4], 0.0), ([1, 1, 0, 0], 0.5)]
+    ("counts", "even"), [([5, 5], 1.0), ([9, 0], 0.0), ([0, 0, 0], math.nan), ([4], 0.0), ([1, 1, 0, 0], 0.5)]
 )
 def test_class_balance(counts: list[int], even: float) -> None:
-    assert board.balance(counts) == pytest.approx(even)
+    assert balance(np.array(counts)) == pytest.approx(even, nan_ok=True)
 
 
 # ---- facts ----
@@ -297,6 +299,7 @@ def test_meta_says_what_was_spent_and_on_what(tmp_path: Path) -> None:
     assert meta["code"]["alenv"] == "0.1.0"
     assert len(meta["code"]["sha256"]) == 64
     assert meta["images"] == {
+        "dataset": "digits",
         "class_names": [str(digit) for digit in range(10)],
         **{"height": 8, "width": 8, "channels": 1},
         **{"pool": 1197, "test": 500, "validation": 100},
@@ -383,7 +386,7 @@ def test_a_finished_comparison_is_shown_where_nothing_can_be_written(
     assert code == 1
     assert text.startswith(shown)
     assert "undecided" in shown
-    assert f"cannot be written ({reason}); the pictures and curves.csv stay as they were" in err
+    assert f"cannot be written ({reason}); the pictures, tables and report.html stay as they" in err
     assert " failed" not in err
     code, shown, err = run(*base, "3")  # a run is missing, and cannot be played
     assert (code, shown) == (2, "")

@@ -10,12 +10,12 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import gymnasium as gym
 import numpy as np
 import pytest
 import torch
+from runs import content, played, run_at, stopped_at
 
 from alenv import core
 from alenv.errors import CorruptRun, RunConflict, StorageError
@@ -25,37 +25,8 @@ from scenarios.play.engines import Engine
 from scenarios.play.events import Event
 from scenarios.play.record import Record
 from scenarios.play.run_folder import Run, RunFolder
-from scenarios.play.runner import execute
 
 HERE = Path(__file__).parent
-SAME = ("curve.csv", "queries.npz")
-
-
-def run_at(out: Path, seed: int = 0, **env_kwargs: Any) -> Run:
-    return Run(Arm("random", "fake_al:FakeAL-v0", "random", env_kwargs), seed, out)
-
-
-def played(run: Run) -> list[Event]:
-    events: list[Event] = []
-    execute(run, events.append)
-    return [event for event in events if event.kind != "phase"]
-
-
-def content(run: Run) -> dict[str, bytes]:
-    return {name: (run.folder.path / name).read_bytes() for name in SAME}
-
-
-def stopped_at(out: Path, cycle: int) -> Run:
-    """Returns a run whose process failed in a cycle, in a folder that a healthy run can go on from."""
-    run = run_at(out)
-    broken = replace(run.arm, env_kwargs={"fail_at": cycle})
-    assert played(Run(broken, 0, out))[-1].kind == "failed"
-    left = Run(broken, 0, out).folder.path
-    meta = json.loads((left / "meta.json").read_text())
-    meta["configuration"] = run.configuration
-    (left / "meta.json").write_text(json.dumps(meta))
-    left.rename(run.folder.path)
-    return run
 
 
 def test_files_of_a_finished_run(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from scenarios.play.comparison_folder import Shown
 from scenarios.play.engines import Engine
 from scenarios.report.report import make_report
 
-FILES = ("curve.png", "curves.csv")
+FILES = ("curve.png", "curve.svg", "curve.pdf", "curves.csv", "report.html", "results.csv")
 
 
 @pytest.fixture
@@ -73,11 +73,11 @@ def test_where_nothing_can_be_written_the_table_is_printed(
     reason = refuse(monkeypatch)
     code, shown, err = run("report", str(out))
     assert (code, err.count("\n")) == (1, 1)
-    assert f"cannot be written ({reason}); the pictures and curves.csv stay as they were" in err
+    assert f"cannot be written ({reason}); the pictures, tables and report.html stay as they" in err
     assert text.startswith(shown)
     assert "undecided" in shown
     found = json.loads(run("report", str(out), "--json")[1])
-    assert found["curves"] is found["pictures"][0]["file"] is None
+    assert found["curves"] is found["report"] is found["pictures"][0]["file"] is None
     assert {file: file.stat().st_mtime_ns for file in before} == before
 
 
