@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from scenarios.report.pictures import GRID, INK, LABEL_SIZE, SOFT, write_heading
 from scenarios.report.summary import ArmSummary, ranked
-from scenarios.report.tables import pair
+from scenarios.report.tables import pair, usual_reference
 
 ROW, PLOT, LETTER = 0.21, 5.2, 0.075  # inches: height of an arm, width of the plot, width of a letter
 ABOVE, BELOW, BETWEEN = "#117733", "#aa3333", "#777777"
@@ -24,9 +24,8 @@ def draw_ranking(arms: Sequence[ArmSummary], title: str) -> Figure:
         title: Heading.
     """
     shown = [arm for arm in ranked(arms) if arm.gain is not None]
-    references = {arm.against for arm in shown}
-    single = len(references) == 1
-    names = [arm.label if single else pair(arm.label, arm.against or "") for arm in shown]
+    usual = usual_reference(shown)
+    names = [arm.label if arm.against == usual else pair(arm.label, arm.against or "") for arm in shown]
     left = LETTER * max(map(len, names), default=0) + 0.5
     width, height = left + PLOT + 0.4, ROW * max(len(shown), 1) + 1.5
     figure = Figure(figsize=(width, height), dpi=150, facecolor="white")
@@ -47,8 +46,9 @@ def draw_ranking(arms: Sequence[ArmSummary], title: str) -> Figure:
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.tick_params(axis="y", length=0)
     axes.tick_params(axis="x", colors=SOFT, labelsize=9, length=3)
-    what = f"to {references.pop()} " if single else ""
-    axes.set_xlabel(f"difference {what}in area under the curve (percentage points)", color=INK)
+    axes.set_xlabel(
+        f"difference to {usual or 'the reference'} in area under the curve (percentage points)", color=INK
+    )
     counts = sorted({arm.gain.seeds for arm in shown if arm.gain is not None})
     seeds = "-".join(map(str, {counts[0]: 0, counts[-1]: 0})) if counts else "0"
     write_heading(figure, title, f"mean and 95 % confidence interval over {seeds} paired seeds")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from rich.console import Group
@@ -49,8 +50,10 @@ def table(arms: Sequence[ArmSummary], picture: Picture) -> Group:
         )
         costs = (_number(arm.query_seconds), _number(arm.query_megabytes, 0)) if picture.ranked else ()
         result.add_row(Text(_lines(arm.label)), *cells, *costs)
-    remarks = _what_differs(arms, picture.against)
-    if not picture.ranked:
+    if picture.ranked:
+        remarks = [_usual_and_others(arms)]
+    else:
+        remarks = _what_differs(arms, picture.against)
         remarks += [said for arm in arms if (said := _remark(arm)) is not None]
     return Group(result, *map(Text, remarks))
 
@@ -89,6 +92,22 @@ def _lines(label: str) -> str:
 def pair(label: str, reference: str) -> str:
     """Names a difference where an arm's label alone would not say which."""
     return f"{label} against {reference}"
+
+
+def usual_reference(arms: Sequence[ArmSummary]) -> str | None:
+    """Returns the arm that most arms are compared with; None where none is compared."""
+    counts = Counter(arm.against for arm in arms if arm.against is not None)
+    return counts.most_common(1)[0][0] if counts else None
+
+
+def _usual_and_others(arms: Sequence[ArmSummary]) -> str:
+    """Says what the column of differences holds where many arms share a reference and a few have others."""
+    usual = usual_reference(arms)
+    if usual is None:
+        return "no differences: no reference arm has a finished run"
+    others = [arm for arm in arms if arm.against not in (None, usual)]
+    said = "".join(f"; {pair(arm.label, arm.against or '')}" for arm in others)
+    return f"difference: of the area under the curve to that of {usual}, paired by seed{said}"
 
 
 def _what_differs(arms: Sequence[ArmSummary], against: Mapping[str, str]) -> list[str]:

@@ -51,7 +51,9 @@ def picture(against: dict[str, str], ranked: bool = False, *labels: str) -> Pict
 def printed(curves: list[Curves], against: dict[str, str], ranked: bool = False) -> str:
     console = Console(width=100 if ranked else 80, record=True, file=open("/dev/null", "w"))  # noqa: SIM115  (the console keeps it)
     with console.file:
-        console.print(table(summarize(curves, against), picture(against, ranked)))
+        console.print(
+            table(summarize(curves, against), picture(against, ranked, *(each.label for each in curves)))
+        )
     return console.export_text()
 
 
@@ -309,3 +311,15 @@ def test_a_ranking_shows_the_largest_difference_first_and_what_a_query_costs() -
     ends = {tuple(map(float, line.get_xdata())) for line in axes.lines[1:] if line.get_marker() != "o"}
     assert ends == {tuple(gain.interval) for gain in gains}
     assert "5 paired seeds" in figure.texts[1].get_text()
+
+
+def test_a_ranking_names_the_usual_reference_once() -> None:
+    curves = [arm(label, 0.001 * place) for place, label in enumerate(("random", "a", "b", "cold", "c"))]
+    against = {"a": "random", "b": "random", "c": "cold"}
+    text = " ".join(printed(curves, against, ranked=True).split())
+    assert text.endswith("to that of random, paired by seed; c against cold")
+    (axes,) = draw_ranking(summarize(curves, against), "Everything").axes
+    assert sorted(label.get_text() for label in axes.get_yticklabels()) == ["a", "b", "c against cold"]
+    assert axes.get_xlabel() == "difference to random in area under the curve (percentage points)"
+    alone = " ".join(printed(curves[:1], {}, ranked=True).split())
+    assert alone.endswith("no differences: no reference arm has a finished run")
