@@ -23,7 +23,9 @@ from scenarios.bench.synthetic import synthetic_view
 TRAINING = ("asal", "core_gcn", "dal", "sraal", "ta_vaal", "uncertain_gcn", "vaal", "vab_al")
 SMALL = {"pool": 400, "features": 32, "query_size": 40}
 SMALLER = {  # or it takes minutes
-    name: {"pool": 60, "features": 6, "query_size": 5} for name in ("bait", "batch_bald", "isal")
+    "bait": {"pool": 60, "features": 3, "query_size": 5},
+    "batch_bald": {"pool": 60, "features": 6, "query_size": 5},
+    "isal": {"pool": 60, "features": 6, "query_size": 5},
 }
 MOST = {"batch_bald": 40}  # images that an agent chooses at once at most
 SECONDS, MEGABYTES = 60.0, 1000.0  # above which a query needs a reason
