@@ -35,7 +35,7 @@ def backbones(dataset: str = "cifar10") -> Scenario:
     """
     small = lenet_place(dataset, seeds=3).but(
         "FashionMNIST (or the dataset asked for), the three networks at an eighth of their width, 20 epochs, "
-        "200 labels + 2 x 200: a cycle takes 3 to 29 s of one core, DenseNet-201 longest",
+        "200 labels + 2 x 200: the first cycle takes 3 to 29 s of one core, DenseNet-201 longest",
         variants=NARROW,
         budget=400,
         lr=0.1,

@@ -117,7 +117,7 @@ def lenet_place(
         f"{bought['initial_size']:,} labels + {queries} x {size:,}"
     )
     if labels is FEW and name == "fashion_mnist" and bought == FEW:
-        note += ": 7 to 9 s of one core a run"
+        note += ": 7 to 9 s of one core a run of random queries, plain or with the loss module"
     return Place(environment_id(name), {**_LENET, **labels, **settings}, seeds, note)
 
 
