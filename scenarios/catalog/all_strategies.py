@@ -11,6 +11,7 @@ from alenv.needs import ALWAYS
 from scenarios.plan.arm import Arm
 from scenarios.plan.registry import register
 from scenarios.plan.scenario import Check, Grid, Picture, Scenario
+from scenarios.plan.sizes import LENET
 
 # What a training must have for the scores that some strategies need, and how its arms are labeled.
 REGIMES: Mapping[str, tuple[str, Mapping[str, Any]]] = {
@@ -54,7 +55,7 @@ ON_IMAGES = (
 
 
 @dataclass(frozen=True)
-class Place:
+class Ground:
     """An environment with all strategies that it can be played with.
 
     Attributes:
@@ -116,20 +117,14 @@ class Place:
         return Picture(self.name, self.title, labels, against, ranked=True)
 
 
-def _grid(places: tuple[Place, ...], note: str) -> Grid:
-    most = max(place.seeds for place in places)
-    fewer = {arm.label: place.seeds for place in places for arm in place.arms() if place.seeds < most}
-    return Grid(tuple(arm for place in places for arm in place.arms()), most, note, fewer)
+def _grid(grounds: tuple[Ground, ...], note: str) -> Grid:
+    most = max(ground.seeds for ground in grounds)
+    fewer = {arm.label: ground.seeds for ground in grounds for arm in ground.arms() if ground.seeds < most}
+    return Grid(tuple(arm for ground in grounds for arm in ground.arms()), most, note, fewer)
 
 
 def _bought(initial: int, query: int, queries: int) -> dict[str, int]:
     return {"initial_size": initial, "query_size": query, "budget": query * queries}
-
-
-def _lenet() -> dict[str, Any]:
-    training = {"backbone": "lenet", "epochs": 20, "batch_size": 32, "lr": 0.05, "nesterov": True}
-    schedule = {"schedule": "onecycle", "warmup": 0.2, "crop_padding": 0, "start": "cold"}
-    return {**training, **schedule}
 
 
 def _frozen(pool: int, initial: int, query: int, queries: int) -> dict[str, Any]:
@@ -142,23 +137,23 @@ def _whole(pool: int, initial: int) -> dict[str, int]:
     return {"pool_size": pool, "candidates": pool - initial}
 
 
-def _places(size: str) -> tuple[Place, ...]:
+def _grounds(size: str) -> tuple[Ground, ...]:
     # The split is for those that learn from validation images; it is set aside for all.
     digits = {"embedding": "pixels", "validation": 100, **_whole(1_197, 20), **_bought(20, 20, 5)}
     fashion = {"embedding": "patches", "validation": 1_000}
     if size == "paper":
         whole = {**fashion, **_whole(59_000, 1_000), **_bought(1_000, 1_000, 9)}
         return (
-            Place("digits", "Digits", "ALDigits-v0", digits, 20),
-            Place("fashion", "FashionMNIST", "ALFashionMnist-v0", whole, 3),
+            Ground("digits", "Digits", "ALDigits-v0", digits, 20),
+            Ground("fashion", "FashionMNIST", "ALFashionMnist-v0", whole, 3),
             _on_cifar10("low", "few labels", _frozen(50_000, 0, 10, 10)),
             _on_cifar10("high", "many labels", _frozen(50_000, 1_000, 1_000, 9)),
         )
     if size == "small":
-        lenet = {**fashion, **_lenet(), **_whole(10_000, 200), **_bought(200, 100, 4)}
+        lenet = {**fashion, **LENET, "start": "cold", **_whole(10_000, 200), **_bought(200, 100, 4)}
         title = "FashionMNIST, LeNet, 200 to 600 labels"
         return (
-            Place(
+            Ground(
                 "digits",
                 "Digits, a small convnet, 20 to 120 labels",
                 "ALDigits-v0",
@@ -167,14 +162,14 @@ def _places(size: str) -> tuple[Place, ...]:
                 False,
                 ON_A_CPU,
             ),
-            Place("fashion", title, "ALFashionMnist-v0", lenet, 5, False, ON_A_CPU),
+            Ground("fashion", title, "ALFashionMnist-v0", lenet, 5, False, ON_A_CPU),
             _on_cifar10("low", "up to 10 labels a class", _frozen(5_000, 0, 20, 5), ON_A_CPU),
             _on_cifar10("high", "50 to 150 labels a class", _frozen(5_000, 500, 250, 4), ON_A_CPU),
         )
     trained = {**digits, "epochs": 1, "width": 4, **_bought(20, 10, 1)}
     frozen = {"validation": 0, "reward": "accuracy"}
     return tuple(
-        Place(name, name, f"ALDigits{recipe}-v0", settings, 2, bool(recipe), IN_A_MOMENT)
+        Ground(name, name, f"ALDigits{recipe}-v0", settings, 2, bool(recipe), IN_A_MOMENT)
         for name, recipe, settings in (
             ("digits", "", trained),
             ("fashion", "", {**trained, **_whole(500, 20)}),
@@ -186,9 +181,9 @@ def _places(size: str) -> tuple[Place, ...]:
 
 def _on_cifar10(
     name: str, labels: str, settings: Mapping[str, Any], spelled: Mapping[str, str] | None = None
-) -> Place:
+) -> Ground:
     title = f"CIFAR-10, frozen ImageNet features, {labels}"
-    return Place(name, title, "ALCifar10Ridge-v0", settings, 20, True, spelled or {})
+    return Ground(name, title, "ALCifar10Ridge-v0", settings, 20, True, spelled or {})
 
 
 @register
@@ -232,7 +227,7 @@ def all_strategies() -> Scenario:
         claim="Typicality and coverage beat Random and uncertainty while labels are few, uncertainty beats Random "
         "and them when labels are many.",
         source="Hacohen et al. 2022, section 3; Yehuda et al. 2022, section 4; Mishal and Weinshall 2024, section 4",
-        sizes={size: _grid(_places(size), note) for size, note in notes.items()},
-        pictures=tuple(place.picture() for place in _places("paper")),
+        sizes={size: _grid(_grounds(size), note) for size, note in notes.items()},
+        pictures=tuple(ground.picture() for ground in _grounds("paper")),
         checks=tuple(checks),
     )

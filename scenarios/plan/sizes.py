@@ -26,7 +26,7 @@ RANDOM = "random"
 OWN_SCORE = (RANDOM, "entropy", "coreset", "badge")
 STRATEGIES = (*OWN_SCORE, "ll4al@joint=loss_prediction")
 
-_LENET: Mapping[str, Any] = {
+LENET: Mapping[str, Any] = {
     "backbone": "lenet",
     "epochs": 20,
     "batch_size": 32,
@@ -35,7 +35,6 @@ _LENET: Mapping[str, Any] = {
     "schedule": "onecycle",
     "warmup": 0.2,
     "crop_padding": 0,
-    "threads": 1,
 }
 FEW: Mapping[str, Any] = {"initial_size": 200, "query_size": 200, "budget": 800}
 MANY: Mapping[str, Any] = {"initial_size": 1_000, "query_size": 1_000, "budget": 4_000}
@@ -113,12 +112,12 @@ def lenet_place(
     bought = {key: {**labels, **settings}[key] for key in FEW}
     queries, size = bought["budget"] // bought["query_size"], bought["query_size"]
     note = (
-        f"{NAMES[name]}, LeNet for {settings.get('epochs', _LENET['epochs'])} epochs, "
+        f"{NAMES[name]}, LeNet for {settings.get('epochs', LENET['epochs'])} epochs, "
         f"{bought['initial_size']:,} labels + {queries} x {size:,}"
     )
     if labels is FEW and name == "fashion_mnist" and bought == FEW:
         note += ": 7 to 9 s of one core a run of random queries, plain or with the loss module"
-    return Place(environment_id(name), {**_LENET, **labels, **settings}, seeds, note)
+    return Place(environment_id(name), {**LENET, "threads": 1, **labels, **settings}, seeds, note)
 
 
 def ridge_place(note: str = "", *, seeds: int = 20, **settings: Any) -> Place:
