@@ -48,8 +48,8 @@ def evaluate(found: Predictions, labels: Tensor, num_classes: int) -> Evaluation
     right = labels[found.classes == labels]
     correct, total = (torch.bincount(each, minlength=num_classes).tolist() for each in (right, labels))
     nll = None
-    if found.logits is not None:
-        each = F.cross_entropy(found.logits().float(), labels, reduction="none")
+    if (logits := found.computed_logits()) is not None:
+        each = F.cross_entropy(logits.float(), labels, reduction="none")
         mean = float(each.cpu().double().mean())  # summed in float64, which Apple's GPUs do not have
         nll = mean if math.isfinite(mean) else None
     return Evaluation(tuple(correct), tuple(total), nll)

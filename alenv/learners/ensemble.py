@@ -106,7 +106,7 @@ class Ensemble:
         for network, own in zip(self.networks, logits, strict=True):
             network.warn_if_diverged(own)
         mean = mean_logits(logits)
-        return Predictions(mean.argmax(1), lambda: mean)
+        return Predictions(mean.argmax(1), mean)
 
     def members(self, images: ImageSet, indices: Tensor, count: int | None, cycle: int) -> Tensor:
         """Returns (count, n, C) probabilities of the first ``count`` networks, without dropout.

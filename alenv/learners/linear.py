@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from functools import partial
 from typing import Any, TypeVar
 
 import numpy as np
@@ -83,11 +84,8 @@ class LinearHead(ABC):
         blocks = images.embedding_blocks
         weights = self._weights[:-1].T.expand(len(blocks), -1, -1)
         scores = torch.baddbmm(self._weights[-1:].T, weights, blocks)  # (blocks, C, BLOCK)
-        size, scale = len(images), self.scale
-        return Predictions(
-            _first_of_largest(scores).flatten()[:size],
-            lambda: scale * scores.transpose(1, 2).flatten(0, 1)[:size],
-        )
+        classes = _first_of_largest(scores).flatten()[: len(images)]
+        return Predictions(classes, partial(_logits, scores, self.scale, len(images)))
 
     @torch.no_grad()
     def infer(self, images: ImageSet, indices: Tensor, maps: bool = False) -> dict[str, Tensor]:
@@ -150,6 +148,11 @@ class LinearHead(ABC):
         other = type(self)(self.recipe, self.feature_size, self._num_classes, self.runtime)
         other.set_state(state)
         return other
+
+
+def _logits(scores: Tensor, scale: float, count: int) -> Tensor:
+    """Returns (count, C) logits of scores in blocks (blocks, C, BLOCK)."""
+    return scale * scores.transpose(1, 2).flatten(0, 1)[:count]
 
 
 def _first_of_largest(scores: Tensor) -> Tensor:

@@ -213,7 +213,7 @@ class NetworkLearner:
         everything = torch.arange(len(images), device=images.device)
         logits = self.infer(images, everything)["logits"]
         self.warn_if_diverged(logits)
-        return Predictions(logits.argmax(1), lambda: logits)
+        return Predictions(logits.argmax(1), logits)
 
     def warn_if_diverged(self, logits: Tensor) -> None:
         """Warns once where logits (n, C) of the classifier say nothing: NaN, or the same of every image."""

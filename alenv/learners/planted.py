@@ -83,7 +83,7 @@ class PlantedLearner:
     def predict(self, images: ImageSet) -> Predictions:
         """Returns the class with the largest logit."""
         logits = self._outputs["logits"][images.rows]
-        return Predictions(logits.argmax(1), lambda: logits)
+        return Predictions(logits.argmax(1), logits)
 
     def members(self, images: ImageSet, indices: Tensor, count: int | None, cycle: int) -> Tensor:
         """Returns planted probabilities (count, n, C), all of them for None."""

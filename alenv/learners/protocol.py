@@ -18,12 +18,16 @@ class Predictions(NamedTuple):
 
     Attributes:
         classes: int64 (n,).
-        logits: Returns float32 (n, C) of the same pass, computed when it is called; None where a learner says
+        logits: float32 (n, C) of the same pass, or what computes them when it is called; None where a learner says
             classes alone.
     """
 
     classes: Tensor
-    logits: Callable[[], Tensor] | None = None
+    logits: Tensor | Callable[[], Tensor] | None = None
+
+    def computed_logits(self) -> Tensor | None:
+        """Returns the logits (n, C), computed now where they are not yet; None where there are none."""
+        return self.logits if self.logits is None or isinstance(self.logits, Tensor) else self.logits()
 
 
 class Learner(Protocol):

@@ -14,7 +14,7 @@ from scenarios.plan.scenario import Check, Grid, Picture, Published, Scenario
 SOURCE = "the paper, Table 3; the middle value is taken to be that of the middle cycle, which the table does not say"
 
 
-class Row(NamedTuple):
+class Publication(NamedTuple):
     """A publication on CIFAR-10: its recipe here, its method, and accuracies (%) at first, in the middle, at last."""
 
     recipe: str
@@ -24,17 +24,19 @@ class Row(NamedTuple):
 
 
 ROWS = (
-    Row("coreset2018", "coreset", (60, 81, 90), (60, 77, 90)),
-    Row("vaal2019", "vaal:original=true", (61, 77, 80), (61, 69, 74)),
-    Row("badge2019", "badge", (None, None, None), (None, None, None)),  # almost equal, in many settings
-    Row("ll4al2019", "ll4al", (52, 84, 90.5), (51, 80, 87)),
-    Row("sraal2020", "sraal", (80, 91, None), (80, 88.5, 91)),
-    Row("waal2020", "waal", (55, 68, 75), (47, 61, 72)),
-    Row("jls2021", "jls", (81, 87, 90.5), (62, 70, 76)),
-    Row("gcn2021", "core_gcn", (51, 85, 90.5), (51, 82, 86)),
-    Row("tavaal2021", "ta_vaal", (53, 85, 90), (50, 82, 87)),
-    Row("isal2021", "isal", (45, 82, 90), (45, 80, 87)),
-    Row("vabal2021", "vab_al", (72, 87, 91.5), (72, 85, 87)),
+    Publication("coreset2018", "coreset", (60, 81, 90), (60, 77, 90)),
+    Publication("vaal2019", "vaal:original=true", (61, 77, 80), (61, 69, 74)),
+    Publication(
+        "badge2019", "badge", (None, None, None), (None, None, None)
+    ),  # almost equal, in many settings
+    Publication("ll4al2019", "ll4al", (52, 84, 90.5), (51, 80, 87)),
+    Publication("sraal2020", "sraal", (80, 91, None), (80, 88.5, 91)),
+    Publication("waal2020", "waal", (55, 68, 75), (47, 61, 72)),
+    Publication("jls2021", "jls", (81, 87, 90.5), (62, 70, 76)),
+    Publication("gcn2021", "core_gcn", (51, 85, 90.5), (51, 82, 86)),
+    Publication("tavaal2021", "ta_vaal", (53, 85, 90), (50, 82, 87)),
+    Publication("isal2021", "isal", (45, 82, 90), (45, 80, 87)),
+    Publication("vabal2021", "vab_al", (72, 87, 91.5), (72, 85, 87)),
 )
 # Methods that train networks of their own, in the sizes for a CPU and in the one for seconds.
 NARROW = {
@@ -61,7 +63,7 @@ QUICK = {
 }
 
 
-def _labels(row: Row) -> tuple[str, str]:
+def _labels(row: Publication) -> tuple[str, str]:
     title = RECIPES[row.recipe].title
     name = row.agent.partition(":")[0]
     return f"{name} {title}", f"random {title}"

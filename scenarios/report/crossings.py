@@ -18,7 +18,7 @@ from scenarios.report.curves import Curves
 from scenarios.report.fitted import Fitted
 from scenarios.report.ladder import Agreement, Correlation, agreements
 from scenarios.report.stats import Difference
-from scenarios.report.two_way import Split, split
+from scenarios.report.two_way import Crossed, split
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Climbed:
         return {"agreements": [row.as_json() for row in self.rows]}
 
 
-Found = Split | Climbed
+Found = Crossed | Climbed
 
 
 def analyze(curves: Sequence[Curves], asked: Sequence[Analysis]) -> list[Found]:
@@ -45,7 +45,7 @@ def analyze(curves: Sequence[Curves], asked: Sequence[Analysis]) -> list[Found]:
 
 def shown(found: Found) -> Lines:
     """Returns an analysis as tables of the terminal."""
-    return _two_way(found) if isinstance(found, Split) else _ladder(found)
+    return _two_way(found) if isinstance(found, Crossed) else _ladder(found)
 
 
 def text(found: Found, width: int = 100) -> str:
@@ -56,7 +56,7 @@ def text(found: Found, width: int = 100) -> str:
     return "\n".join(line.rstrip() for line in printed.splitlines()).strip("\n")
 
 
-def _two_way(found: Split) -> Lines:
+def _two_way(found: Crossed) -> Lines:
     strategies = list(dict.fromkeys(name for row in found.regimes for name in row.choices))
     trained, titles = (
         f"{found.reference}\nminus plain",

@@ -50,7 +50,7 @@ class LeadRow:
 
 
 @dataclass(frozen=True)
-class Split:
+class Crossed:
     """What a ``TwoWay`` comes to.
 
     Attributes:
@@ -88,7 +88,7 @@ class Split:
         }
 
 
-def split(curves: Sequence[Curves], asked: TwoWay) -> Split:
+def split(curves: Sequence[Curves], asked: TwoWay) -> Crossed:
     """Computes a two-way table from finished runs, every difference paired by the seeds that its arms share.
 
     The three differences of a lead rest on the seeds that all three arms share, so that its parts add up.
@@ -116,7 +116,7 @@ def split(curves: Sequence[Curves], asked: TwoWay) -> Split:
             own, trained, bare = areas
             parts = (stats.paired(own, bare), stats.paired(trained, bare), stats.paired(own, trained))
             leads.append(LeadRow(method, name, *parts))
-    return Split(asked.reference, tuple(rows), tuple(leads))
+    return Crossed(asked.reference, tuple(rows), tuple(leads))
 
 
 def _between(arm: Curves | None, base: Curves | None) -> Difference | None:

@@ -25,7 +25,7 @@ NETWORK = {"width": 4, "epochs": 1, **SMALL}
 
 def outputs(inner: Any) -> tuple[np.ndarray, np.ndarray]:
     """Returns labels (n,) and the logits (n, C) that decided the accuracy, which are those of ``infer``."""
-    logits = inner._tested.logits()
+    logits = inner._tested.computed_logits()
     again = inner._learner.infer(inner._test.images, torch.arange(inner.test_size))["logits"]
     torch.testing.assert_close(logits, again, atol=1e-4, rtol=1e-4)
     return inner._test.labels.numpy(), logits.double().numpy()

@@ -28,6 +28,7 @@ from scenarios import Arm, Picture, against_one
 from scenarios.plan.scenario import Published
 from scenarios.play.comparison import Comparison, play_comparison
 from scenarios.play.comparison_folder import ComparisonSettings, Shown
+from scenarios.play.engines import Engine
 from scenarios.play.record import balance
 from scenarios.report import stats
 from scenarios.report.curves import Curves
@@ -480,7 +481,7 @@ def test_settings_that_differ_are_told_apart(tmp_path: Path) -> None:
     labels = tuple(each.label for each in arms)
     picture = Picture("curve", "", labels, against_one(labels, labels[0]))
     comparison = Comparison("A title", arms, (0, 1), tmp_path, {"own": "code"}, (picture,))
-    assert play_comparison(comparison, 1, 1, lambda event: None) == {}
+    assert play_comparison(comparison, Engine(), 1, lambda event: None) == {}
     make_report(tmp_path)
     found = Page((tmp_path / "report.html").read_text())
     rows = found.within("tbody")

@@ -14,7 +14,7 @@ MAY_IMPORT = {
     "bench": {"plan"},
     "cli": {"plan", "play", "report", "bench"},
 }
-READERS = {"comparison_folder", "run_folder"}  # what a report may know of playing
+READERS = {"comparison_folder", "record", "run_folder"}  # what a report may know of playing
 
 
 def name_of(file: Path) -> str:

@@ -11,14 +11,14 @@ from scenarios.report.summary import ArmSummary
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Sentence:
     """One sentence and its kind: ``better``, ``worse``, ``undecided`` or ``plain``."""
 
     kind: str
     sentence: str
 
 
-def verdicts(arms: Sequence[ArmSummary]) -> list[Verdict]:
+def verdicts(arms: Sequence[ArmSummary]) -> list[Sentence]:
     """Returns a sentence per arm: references first, then by difference, the best one first."""
     references = {arm.against for arm in arms if arm.against is not None}
     order = sorted(arms, key=lambda arm: (arm.label not in references, -_gain(arm)))
@@ -29,26 +29,26 @@ def _gain(arm: ArmSummary) -> float:
     return -math.inf if arm.gain is None else arm.gain.mean
 
 
-def _verdict(arm: ArmSummary, is_reference: bool) -> Verdict:
+def _verdict(arm: ArmSummary, is_reference: bool) -> Sentence:
     gain, base = arm.gain, arm.against
     if gain is None or base is None:
-        return Verdict("plain", _without_difference(arm, is_reference))
+        return Sentence("plain", _without_difference(arm, is_reference))
     size = f"{abs(gain.mean):.2f} points of area"
     low, high = gain.interval
     if math.isnan(low):
         side = "above" if gain.mean >= 0 else "below"
         said = f"undecided: {arm.label} is {size} {side} {base} with one seed; give at least 2 seeds."
-        return Verdict("undecided", said)
+        return Sentence("undecided", said)
     over = f"over {gain.seeds} paired seeds"
     if low > 0:
-        return Verdict("better", f"{arm.label} beats {base} by {size} [{low:.2f}, {high:.2f}] {over}.")
+        return Sentence("better", f"{arm.label} beats {base} by {size} [{low:.2f}, {high:.2f}] {over}.")
     if high < 0:
-        return Verdict(
+        return Sentence(
             "worse", f"{arm.label} is worse than {base} by {size} [{-high:.2f}, {-low:.2f}] {over}."
         )
     side = "above" if gain.mean >= 0 else "below"
     found = f"{arm.label} is {size} {side} {base} [{low:+.2f}, {high:+.2f}] {over}"
-    return Verdict("undecided", f"undecided: {found}; {_what_would_decide(arm, gain)}.")
+    return Sentence("undecided", f"undecided: {found}; {_what_would_decide(arm, gain)}.")
 
 
 def _without_difference(arm: ArmSummary, is_reference: bool) -> str:
