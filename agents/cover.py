@@ -53,7 +53,9 @@ class Cover:
         self._weights = torch.ones(len(targets), device=targets.device) if weights is None else weights
         self._covered = torch.zeros(len(targets), device=targets.device)
         self._norms = geometry.squared_norms(targets)
-        self._rows: dict[int, Tensor] = {}  # kernel values (m,) of candidates that were looked at again
+        # Kernel values (KEPT / m, m) of candidates that were looked at again, one piece of memory, and where they are.
+        self._rows: Tensor | None = None
+        self._places: dict[int, int] = {}
 
     def add(self, centers: Tensor) -> None:
         """Lets centers (c, d) cover."""
@@ -63,7 +65,10 @@ class Cover:
 
     def choose(self, row: int) -> None:
         """Lets a candidate cover."""
-        values = self._rows[row] if row in self._rows else self._values(self.candidates[row : row + 1])[0]
+        if self._rows is not None and row in self._places:
+            values = self._rows[self._places[row]]
+        else:
+            values = self._values(self.candidates[row : row + 1])[0]
         torch.maximum(self._covered, values, out=self._covered)
         self._leave_out()
 
@@ -73,7 +78,7 @@ class Cover:
         if int(open_.sum()) < SHRINK * len(open_):
             self.targets, self._weights = self.targets[open_], self._weights[open_]
             self._covered, self._norms = self._covered[open_], self._norms[open_]
-            self._rows.clear()
+            self._rows, self._places = None, {}
 
     def gains(self) -> Tensor:
         """Returns what each candidate would add, float64 (n,) on the CPU."""
@@ -85,13 +90,18 @@ class Cover:
 
         Their kernel values are kept: whoever is looked at again will mostly be looked at once more.
         """
-        wanted = rows.tolist()
-        missing = [row for row in wanted if row not in self._rows]
-        if (len(self._rows) + len(missing)) * max(1, len(self.targets)) > KEPT:
-            self._rows, missing = {}, wanted
+        wanted, size = rows.tolist(), max(1, len(self.targets))
+        if self._rows is None:
+            room = max(AHEAD, min(KEPT // size, len(self.candidates)))
+            self._rows = self.candidates.new_empty(room, len(self.targets))
+        missing = [row for row in wanted if row not in self._places]
+        if len(self._places) + len(missing) > len(self._rows):
+            self._places, missing = {}, wanted
         for some in torch.split(torch.tensor(missing, dtype=torch.int64), self._block()):
-            self._rows.update(zip(some.tolist(), self._values(self.candidates[some]), strict=True))
-        return self._gained(torch.stack([self._rows[row] for row in wanted]))
+            first = len(self._places)
+            self._rows[first : first + len(some)] = self._values(self.candidates[some])
+            self._places.update(zip(some.tolist(), range(first, first + len(some)), strict=True))
+        return self._gained(self._rows[[self._places[row] for row in wanted]])
 
     def _block(self) -> int:
         return max(1, geometry.BLOCK // max(1, len(self.targets)))

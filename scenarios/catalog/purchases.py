@@ -34,7 +34,7 @@ def query_sizes(dataset: str = "cifar10") -> Scenario:
         name="query_sizes",
         title="Three sizes of the query",
         claim="Does the size of the query change the lead of a strategy over Random?",
-        source="Figures 23 and 24, section A.8; its words are not at hand",
+        source="Figures 23 and 24, section A.8",
         sizes=crossed(
             STRATEGIES,
             SIZES,
@@ -69,7 +69,7 @@ def starting_points(dataset: str = "cifar10") -> Scenario:
         name="starting_points",
         title="Three sizes of the first set",
         claim="Does the size of the first set change the lead of a strategy over Random?",
-        source="Figure 37, section A.14; its words are not at hand",
+        source="Figure 37, section A.14",
         sizes=crossed(
             STRATEGIES,
             STARTS,
@@ -108,7 +108,7 @@ def labeling_efficiency(dataset: str = "cifar10") -> Scenario:
         name="labeling_efficiency",
         title="Labels that a strategy saves",
         claim="How many labels does Random need for each that a strategy needs?",
-        source="Figure 35, section A.12; its words are not at hand",
+        source="Figure 35, section A.12",
         sizes=crossed(
             STRATEGIES,
             {"": {}},

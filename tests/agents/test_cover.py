@@ -229,3 +229,16 @@ def test_impossible_options_of_herding_are_refused():
             agents.make(f"uherding:{wrong}")
     with pytest.raises(UnknownName, match="uncertainty"):
         agents.make("uherding:uncertainty=doubt")
+
+
+@pytest.mark.parametrize("kept", [1, 50 * 300])
+def test_how_many_kernel_values_are_kept_changes_no_choice(kept, monkeypatch):
+    x = random_points(300)
+
+    def chosen():
+        return cover.greedy(cover.Cover(x, x, cover.gaussian(0.7)), 100, stream()).tolist()
+
+    everything = chosen()
+    assert everything[:40] == slow_greedy(np.exp(-((distances(x) / 0.7) ** 2)), np.ones(300), [], 40)
+    monkeypatch.setattr(cover, "KEPT", kept)
+    assert chosen() == everything
