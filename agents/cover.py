@@ -82,8 +82,12 @@ class Cover:
 
     def gains(self) -> Tensor:
         """Returns what each candidate would add, float64 (n,) on the CPU."""
-        parts = [self._gained(self._values(some)) for some in torch.split(self.candidates, self._block())]
-        return torch.cat(parts) if parts else torch.zeros(0, dtype=torch.float64)
+        found, block = torch.empty(len(self.candidates), dtype=torch.float64), self._block()
+        for start in range(0, len(found), block):
+            # Into one piece of memory: small results kept between large blocks would keep these from being used again.
+            some = slice(start, start + block)
+            found[some] = self._gained(self._values(self.candidates[some]))
+        return found
 
     def gains_again(self, rows: Tensor) -> Tensor:
         """Returns what candidates ``rows`` (r,) would add, float64 (r,) on the CPU.
