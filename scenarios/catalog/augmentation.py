@@ -37,8 +37,7 @@ def augmentation(dataset: str = "cifar10") -> Scenario:
         name="augmentation",
         title="With minus without augmentation",
         claim=published if on_cifar else asked,
-        source="Figures 6a, 7, 14 and 15"
-        + ("" if on_cifar else "; its words on this dataset are not at hand"),
+        source="Figures 6a, 7, 14 and 15",
         sizes=crossed(
             STRATEGIES, AUGMENTATIONS, paper=paper_place(dataset), small=small, smoke=smoke_place()
         ),

@@ -47,7 +47,7 @@ def badge_code_base(dataset: str = "cifar10") -> Scenario:
         "the strategies."
         if on_cifar
         else "How far is BADGE's training below the paper's, and what does it leave of the strategies' lead?",
-        source="Figures 6b and 13" + ("" if on_cifar else "; its words on this dataset are not at hand"),
+        source="Figures 6b and 13",
         sizes=crossed(
             STRATEGIES,
             RECIPES,
