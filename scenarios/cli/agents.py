@@ -8,7 +8,9 @@ import json
 import click
 from rich.console import Console
 from rich.markup import escape
+from rich.padding import Padding
 from rich.table import Column
+from rich.text import Text
 
 import agents as registry
 from agents import index
@@ -54,10 +56,28 @@ def _from(need: str) -> str:
 def _explain(name: str, found: registry.Description, console: Console) -> None:
     console.print(f"[bold]{escape(name)}[/bold]: {escape(found.what)}")
     if found.details:
-        console.print(f"\n{escape(found.details)}\n")
+        console.print()
+        for line in reflowed(found.details):
+            indent = len(line) - len(line.lstrip())
+            console.print(Padding(Text(line.strip()), (0, 0, 0, indent), expand=False))
+        console.print()
     if found.pool:
         chosen_from = "all unlabeled images" if found.pool == "all" else "the cycle's candidates"
         console.print(f"Chooses from: {chosen_from}")
     if found.needs:
         console.print(f"Needs: {escape(', '.join(map(_from, found.needs)))}")
     console.print(f"Cost: {escape(found.cost)}\nSource: {escape(found.source)}")
+
+
+def reflowed(text: str) -> list[str]:
+    """Joins the lines of each paragraph, and of each entry below a heading such as ``Args:``."""
+    lines: list[str] = []
+    for line in text.splitlines():
+        indent = len(line) - len(line.lstrip())
+        last = lines[-1] if lines else ""
+        goes_on = indent == 8 or (indent == 0 and not last.startswith(" ") and not last.endswith(":"))
+        if line.strip() and last.strip() and goes_on:
+            lines[-1] = f"{last} {line.strip()}"
+        else:
+            lines.append(line)
+    return lines

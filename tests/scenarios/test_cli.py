@@ -24,6 +24,7 @@ from scenarios.bench import explicit
 from scenarios.bench import query as querying
 from scenarios.bench.products import training_operations
 from scenarios.bench.synthetic import synthetic_view
+from scenarios.cli.agents import reflowed
 
 
 def test_help_lists_every_command() -> None:
@@ -188,6 +189,19 @@ def test_a_narrow_terminal_cuts_no_name(width: str, monkeypatch: pytest.MonkeyPa
         assert all(name in text for name in names)
         assert "…" not in text
         assert max(map(len, text.splitlines())) <= int(width)
+
+
+def test_an_agents_description_is_wrapped_once() -> None:
+    text = (
+        "One sentence that goes\non here.\n\nArgs:\n    lr: The rate; and\n        its end.\n    b: Two.\n\n"
+    )
+    assert reflowed(f"{text}Differs: a\nb.") == [
+        *("One sentence that goes on here.", "", "Args:", "    lr: The rate; and its end.", "    b: Two."),
+        *("", "Differs: a b."),
+    ]
+    for name in agents.names():
+        lines = run("agents", name)[1].splitlines()
+        assert max(map(len, lines)) <= 80
 
 
 def test_data_list_and_verify() -> None:
