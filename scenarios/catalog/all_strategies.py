@@ -24,6 +24,7 @@ REGIMES: Mapping[str, tuple[str, Mapping[str, Any]]] = {
 # Strategies that train networks of their own, or sample: as much of it as a CPU can do, and next to nothing.
 ON_A_CPU = {
     "asal": "asal:width=0.25:epochs=4:steps=20",
+    "bait": "bait:dimensions=512",
     "batch_bald": "batch_bald:samples=1000",
     "consistency": "consistency:views=5",
     "core_gcn": "core_gcn:steps=50",
