@@ -55,6 +55,9 @@ ON_IMAGES = (
 )  # they learn from the images, whatever the classifier is: not beside frozen features
 
 
+LARGE_QUERY = ("batch_bald",)  # it chooses 40 images at most, and the query on FashionMNIST is larger
+
+
 @dataclass(frozen=True)
 class Ground:
     """An environment with all strategies that it can be played with.
@@ -67,6 +70,7 @@ class Ground:
         seeds: How many seeds are played.
         frozen: Whether the classifier is a linear head on frozen features.
         spelled: Agents that are spelled with options here.
+        left_out: Agents that cannot be played here.
     """
 
     name: str
@@ -76,6 +80,7 @@ class Ground:
     seeds: int
     frozen: bool = False
     spelled: Mapping[str, str] = field(default_factory=dict)
+    left_out: tuple[str, ...] = ()
 
     def agents(self) -> dict[str, str]:
         """Returns agent -> the regime that it needs, ``""`` for none; agents that need more are left out."""
@@ -83,7 +88,8 @@ class Ground:
         for name in index.names():
             needed = set(index.describe(name).needs)
             regimes = [need for need in REGIMES if need in needed]
-            if self.frozen and (name in ON_IMAGES or needed - {*ALWAYS, "embedding"}):
+            impossible = self.frozen and (name in ON_IMAGES or needed - {*ALWAYS, "embedding"})
+            if impossible or name in self.left_out:
                 continue
             found[name] = regimes[0] if regimes else ""
         return found
@@ -146,7 +152,7 @@ def _grounds(size: str) -> tuple[Ground, ...]:
         whole = {**fashion, **_whole(59_000, 1_000), **_bought(1_000, 1_000, 9)}
         return (
             Ground("digits", "Digits", "ALDigits-v0", digits, 20),
-            Ground("fashion", "FashionMNIST", "ALFashionMnist-v0", whole, 3),
+            Ground("fashion", "FashionMNIST", "ALFashionMnist-v0", whole, 3, left_out=LARGE_QUERY),
             _on_cifar10("low", "few labels", _frozen(50_000, 0, 10, 10)),
             _on_cifar10("high", "many labels", _frozen(50_000, 1_000, 1_000, 9)),
         )
@@ -163,14 +169,23 @@ def _grounds(size: str) -> tuple[Ground, ...]:
                 False,
                 ON_A_CPU,
             ),
-            Ground("fashion", title, "ALFashionMnist-v0", lenet, 5, False, ON_A_CPU),
+            Ground("fashion", title, "ALFashionMnist-v0", lenet, 5, False, ON_A_CPU, LARGE_QUERY),
             _on_cifar10("low", "up to 10 labels a class", _frozen(5_000, 0, 20, 5), ON_A_CPU),
             _on_cifar10("high", "50 to 150 labels a class", _frozen(5_000, 500, 250, 4), ON_A_CPU),
         )
     trained = {**digits, "epochs": 1, "width": 4, **_bought(20, 10, 1)}
     frozen = {"validation": 0, "reward": "accuracy"}
     return tuple(
-        Ground(name, name, f"ALDigits{recipe}-v0", settings, 2, bool(recipe), IN_A_MOMENT)
+        Ground(
+            name,
+            name,
+            f"ALDigits{recipe}-v0",
+            settings,
+            2,
+            bool(recipe),
+            IN_A_MOMENT,
+            LARGE_QUERY if name == "fashion" else (),
+        )
         for name, recipe, settings in (
             ("digits", "", trained),
             ("fashion", "", {**trained, **_whole(500, 20)}),
