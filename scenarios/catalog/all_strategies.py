@@ -49,13 +49,10 @@ IN_A_MOMENT = {
 }
 
 
-ON_IMAGES = (
-    "sraal",
-    "vaal",
-)  # they learn from the images, whatever the classifier is: not beside frozen features
-
-
-LARGE_QUERY = ("batch_bald",)  # it chooses 40 images at most, and the query on FashionMNIST is larger
+# They learn from the images, whatever the classifier is: not beside frozen features.
+ON_IMAGES = ("sraal", "vaal")
+# It chooses 40 images at most, and the query on FashionMNIST is larger.
+LARGE_QUERY = ("batch_bald",)
 
 
 @dataclass(frozen=True)
