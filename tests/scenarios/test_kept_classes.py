@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 from command import FAKE, run
-from runs import content, played, run_at, stopped_at
+from playthroughs import content, played, run_at, stopped_at
 
 from alenv import core
 from scenarios.plan.arm import Arm

@@ -15,7 +15,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 import torch
-from runs import content, played, run_at, stopped_at
+from playthroughs import content, played, run_at, stopped_at
 
 from alenv import core
 from alenv.errors import CorruptRun, RunConflict, StorageError
