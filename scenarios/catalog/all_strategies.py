@@ -195,7 +195,7 @@ def _grounds(size: str) -> tuple[Ground, ...]:
 def _on_cifar10(
     name: str, labels: str, settings: Mapping[str, Any], spelled: Mapping[str, str] | None = None
 ) -> Ground:
-    title = f"CIFAR-10, frozen ImageNet features, {labels}"
+    title = f"CIFAR-10, {labels}"
     return Ground(name, title, "ALCifar10Ridge-v0", settings, 20, True, spelled or {})
 
 
