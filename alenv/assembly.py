@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from alenv import nets, pretraining
+from alenv import data, nets, pretraining
 from alenv.data import Dataset
 from alenv.embedding import embed
 from alenv.errors import InvalidRecipe
@@ -20,7 +20,7 @@ from alenv.learners.protocol import Learner
 from alenv.oracle import Oracle
 from alenv.pool import Task
 from alenv.scores import Facts
-from alenv.settings import LINEAR_HEADS, Recipe
+from alenv.settings import FOLDER_OPTIONS, LINEAR_HEADS, Options, Recipe
 from alenv.view import Validation, View
 
 Indices = NDArray[np.int64]
@@ -57,6 +57,12 @@ class Parts:
     learner: Learner
     oracle: Oracle
     view: View
+
+
+def load_dataset(dataset: str, options: Options) -> Dataset:
+    """Returns the dataset of an environment's settings; see ``alenv.data.load``."""
+    folder = {name: getattr(options, name) for name in FOLDER_OPTIONS}
+    return data.load(dataset, **(folder if dataset == "image_folder" else {}))
 
 
 def assemble(

@@ -14,7 +14,7 @@ from gymnasium.envs.registration import EnvSpec
 from numpy.typing import NDArray
 
 from alenv import data, observation, pool, queries, rewards, runtime, state
-from alenv.assembly import Split, assemble
+from alenv.assembly import Split, assemble, load_dataset
 from alenv.episode import Episode
 from alenv.errors import (
     EpisodeOver,
@@ -33,7 +33,6 @@ from alenv.presets import plain, resolve
 from alenv.progress import progress
 from alenv.registration import environment_id
 from alenv.scores import Facts
-from alenv.settings import FOLDER_OPTIONS, Options
 from alenv.spaces import Query
 from alenv.view import View
 
@@ -499,12 +498,6 @@ class ActiveLearningEnv(gym.Env[Any, Any]):
         self._oracle.resume(episode.key, episode.labeled, revealed)
         self._adopt(episode, previous)
         self._view._costs.update(train_seconds=0.0, evaluate_seconds=0.0)
-
-
-def load_dataset(dataset: str, options: Options) -> data.Dataset:
-    """Returns the dataset of an environment's settings; see ``alenv.data.load``."""
-    folder = {name: getattr(options, name) for name in FOLDER_OPTIONS}
-    return data.load(dataset, **(folder if dataset == "image_folder" else {}))
 
 
 def core(env: gym.Env[Any, Any]) -> ActiveLearningEnv:

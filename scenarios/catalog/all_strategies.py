@@ -36,7 +36,7 @@ ON_A_CPU = {
     "vab_al": "vab_al:epochs=4:samples=10",
 }
 IN_A_MOMENT = {
-    "asal": "asal:width=0.25:epochs=1:steps=2:latent=8",
+    "asal": "asal:width=0.25:epochs=2:steps=2:latent=8",
     "batch_bald": "batch_bald:samples=500",
     "consistency": "consistency:views=2",
     "core_gcn": "core_gcn:steps=2",

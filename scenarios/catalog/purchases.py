@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from scenarios.plan.registry import check_option, register
 from scenarios.plan.scenario import Picture, Scenario, against_one
 from scenarios.plan.sizes import (
     MANY,
     RANDOM,
     STRATEGIES,
+    Variants,
     crossed,
     each_over_random,
     labels_of,
@@ -21,6 +24,13 @@ STARTS = {
     f" from {start}": {"initial_size": start, "budget": budget}
     for start, budget in ((200, 9_000), (1_000, 9_000), (5_000, 5_000))
 }
+
+
+def _smaller(variants: Variants, setting: str, values: Sequence[int], budget: int) -> Variants:
+    """Returns the variants of a smaller size: other values of their setting, and one budget for all."""
+    return {
+        suffix: {setting: value, "budget": budget} for suffix, value in zip(variants, values, strict=True)
+    }
 
 
 @register
@@ -42,17 +52,9 @@ def query_sizes(dataset: str = "cifar10") -> Scenario:
             small=lenet_place(dataset, MANY, seeds=3).but(
                 "FashionMNIST (or the dataset asked for), LeNet for 20 epochs, 200 labels + 2,000",
                 initial_size=200,
-                variants={
-                    suffix: {"query_size": size, "budget": 2_000}
-                    for suffix, size in zip(SIZES, (100, 500, 1_000), strict=True)
-                },
+                variants=_smaller(SIZES, "query_size", (100, 500, 1_000), budget=2_000),
             ),
-            smoke=smoke_place().but(
-                variants={
-                    suffix: {"query_size": size, "budget": 40}
-                    for suffix, size in zip(SIZES, (10, 20, 40), strict=True)
-                }
-            ),
+            smoke=smoke_place().but(variants=_smaller(SIZES, "query_size", (10, 20, 40), budget=40)),
         ),
         pictures=each_over_random(STRATEGIES, SIZES),
     )
@@ -79,17 +81,9 @@ def starting_points(dataset: str = "cifar10") -> Scenario:
             small=lenet_place(dataset, MANY, seeds=3).but(
                 "FashionMNIST (or the dataset asked for), LeNet for 20 epochs, then 500 labels a query",
                 query_size=500,
-                variants={
-                    suffix: {"initial_size": start, "budget": 2_000}
-                    for suffix, start in zip(STARTS, (100, 500, 2_500), strict=True)
-                },
+                variants=_smaller(STARTS, "initial_size", (100, 500, 2_500), budget=2_000),
             ),
-            smoke=smoke_place().but(
-                variants={
-                    suffix: {"initial_size": start, "budget": 40}
-                    for suffix, start in zip(STARTS, (20, 40, 80), strict=True)
-                }
-            ),
+            smoke=smoke_place().but(variants=_smaller(STARTS, "initial_size", (20, 40, 80), budget=40)),
         ),
         pictures=each_over_random(STRATEGIES, STARTS),
     )

@@ -33,7 +33,7 @@ def embed(*, env: str, name: str, out: str, pairs: tuple[str, ...]) -> None:
         raise AlenvError("embedding= was given as a setting; name the embedding by --with alone.")
     settings = resolve(*ENVIRONMENTS[env_id], {**given, "embedding": name})
     from alenv import data, embedding, embedding_file  # noqa: PLC0415  (torch loads only for what has passed)
-    from alenv.env import load_dataset  # noqa: PLC0415  (see above)
+    from alenv.assembly import load_dataset  # noqa: PLC0415  (see above)
 
     file = Path(out)
     embedding_file.check_free(file)
