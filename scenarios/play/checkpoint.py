@@ -1,4 +1,4 @@
-"""The checkpoint of a run as bytes, and how damage to it is noticed."""
+"""The checkpoint of a run as bytes, and how damage to it and to other archives is noticed."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from scenarios.play.record import Record
 
@@ -23,6 +25,7 @@ _DAMAGE = (
     struct.error,
     zlib.error,
     zipfile.BadZipFile,
+    NotImplementedError,
     pickle.UnpicklingError,
 )
 
@@ -84,3 +87,15 @@ def load_archive(path: Path) -> dict[str, Any] | None:
     except _DAMAGE:
         return None
     return content if isinstance(content, dict) else None
+
+
+def load_arrays(path: Path) -> dict[str, np.ndarray] | None:
+    """Loads an ``.npz`` file, or returns None when a single byte of it is missing or damaged."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            if archive.testzip() is not None:
+                return None
+        with np.load(path) as found:
+            return dict(found)
+    except _DAMAGE:
+        return None

@@ -117,7 +117,7 @@ def play_comparison(
             playing = folder.enter()
     except StorageError:
         # A finished comparison needs no writing: it can be shown wherever it lies.
-        if not _is_finished(folder, comparison, jobs, threads):
+        if not _is_whole(folder, comparison, jobs, threads):
             raise
         Engine().play(comparison.runs(threads, jobs), listen)
         return failed
@@ -148,15 +148,15 @@ def _begin(
     return wanted.threads
 
 
-def _is_finished(folder: ComparisonFolder, comparison: Comparison, jobs: int, threads: int | None) -> bool:
-    """Tells whether every run of a comparison is complete on disk; raises as ``ComparisonFolder.begin`` does."""
+def _is_whole(folder: ComparisonFolder, comparison: Comparison, jobs: int, threads: int | None) -> bool:
+    """Tells whether every run of a comparison is finished and undamaged; raises as ``ComparisonFolder.begin`` does."""
     found = folder.settings()
     if found is None:
         return False
     wanted = _wanted(comparison, jobs, threads, found)
     folder.check(found, wanted)
     known = all(label in found.arms for label in wanted.arms)
-    return known and all(run.folder.finished(run.configuration) for run in comparison.runs(threads, jobs))
+    return known and all(run.folder.whole(run.configuration) for run in comparison.runs(threads, jobs))
 
 
 def _share(arms: Sequence[Arm], jobs: int) -> int | None:

@@ -70,6 +70,12 @@ class Record:
         )
         self.costs.append({"cycle": int(info["cycle"]), **{k: float(v) for k, v in costs.items()}})
 
+    def texts(self) -> dict[str, str]:
+        """Returns the tables of a run: name of the file -> what it holds, ``curve.csv`` last."""
+        classes = self.classes_csv()
+        found = {} if classes is None else {"classes.csv": classes}
+        return {"costs.csv": self.costs_csv(), **found, "curve.csv": self.curve_csv()}
+
     def curve_csv(self) -> str:
         """Returns the learning curve; floats are the shortest text that reads back exactly."""
         return _csv(CURVE_COLUMNS, self.curve)
@@ -111,17 +117,14 @@ class Record:
         Args:
             rows: Dataset row of every pool index, int64 (N,).
         """
-        initial = np.asarray(self.initial, dtype=np.int64)
+        bought = self.bought()
+        return npz_bytes({**bought, **{f"{name}_rows": rows[indices] for name, indices in bought.items()}})
+
+    def bought(self) -> dict[str, np.ndarray]:
+        """Returns pool indices: ``initial`` int64 (L0,) and ``queries`` int64 (T, B)."""
         width = len(self.queries[0]) if self.queries else 0
         queries = np.asarray(self.queries, dtype=np.int64).reshape(len(self.queries), width)
-        return npz_bytes(
-            {
-                "initial": initial,
-                "queries": queries,
-                "initial_rows": rows[initial],
-                "queries_rows": rows[queries],
-            }
-        )
+        return {"initial": np.asarray(self.initial, dtype=np.int64), "queries": queries}
 
     def state(self) -> dict[str, Any]:
         """Returns the record as lists and scalars."""

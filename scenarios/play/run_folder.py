@@ -18,7 +18,7 @@ from alenv.errors import CorruptRun, RunConflict, StorageError
 from alenv.files import make_folder, uninterrupted, write_bytes, write_text, writing
 from scenarios.plan.arm import Arm
 from scenarios.play.changes import difference
-from scenarios.play.checkpoint import Checkpoint, packed, unpacked
+from scenarios.play.checkpoint import Checkpoint, load_arrays, packed, unpacked
 from scenarios.play.record import Record
 
 ADVICE = "free some space or choose another folder with --out"  # where a run cannot be written
@@ -148,7 +148,7 @@ class RunFolder:
         return int(protocol["budget"]) // int(protocol["query_size"])
 
     def finished(self, configuration: Mapping[str, Any]) -> bool:
-        """Tells whether the run is complete on disk.
+        """Tells whether the run has been played to its end.
 
         Raises:
             RunConflict: The folder belongs to another configuration.
@@ -157,8 +157,26 @@ class RunFolder:
         if meta is None:
             return False
         self.check(meta, {**meta, "configuration": configuration})
-        files = all((self.path / name).exists() for name in ("curve.csv", "queries.npz", "costs.csv"))
-        return bool(meta["finished"]) and files
+        return bool(meta["finished"])
+
+    def whole(self, configuration: Mapping[str, Any]) -> bool:
+        """Tells whether the run is finished and its files say what its record says, as far as that can be read.
+
+        Raises:
+            RunConflict: The folder belongs to another configuration.
+        """
+        if not self.finished(configuration):
+            return False
+        record = self.kept()
+        if record is None:
+            return all((self.path / name).exists() for name in ("curve.csv", "queries.npz", "costs.csv"))
+        try:
+            texts = all((self.path / name).read_text() == text for name, text in record.texts().items())
+        except (OSError, ValueError):
+            return False
+        found = load_arrays(self.path / "queries.npz") or {}
+        bought = record.bought()
+        return texts and all(name in found and np.array_equal(found[name], bought[name]) for name in bought)
 
     def check(self, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
         """Compares what a run was begun with and what it would go on with.
@@ -194,12 +212,10 @@ class RunFolder:
             self.export(checkpoint.record, rows)
 
     def export(self, record: Record, rows: np.ndarray) -> None:
-        """Rewrites ``curve.csv``, ``queries.npz``, ``costs.csv`` and, where the test set says them, ``classes.csv``."""
+        """Rewrites ``queries.npz``, ``costs.csv``, ``curve.csv`` and, where the test set says them, ``classes.csv``."""
         write_bytes(self.path / "queries.npz", record.queries_npz(rows), ADVICE)
-        write_text(self.path / "costs.csv", record.costs_csv(), ADVICE)
-        if (classes := record.classes_csv()) is not None:
-            write_text(self.path / "classes.csv", classes, ADVICE)
-        write_text(self.path / "curve.csv", record.curve_csv(), ADVICE)
+        for name, text in record.texts().items():
+            write_text(self.path / name, text, ADVICE)
 
     def load(self) -> Checkpoint | None:
         """Returns the newest checkpoint that can be read, or None where there is none yet.

@@ -34,7 +34,7 @@ def execute(run: Run, listener: Listener) -> None:
     A finished run is skipped. ``KeyboardInterrupt`` and ``SystemExit`` pass, after the files are whole.
     """
     try:
-        if run.folder.finished(run.configuration):
+        if run.folder.whole(run.configuration):
             with suppress(StorageError):  # a finished folder may lie where nothing can be written
                 run.folder.tidy()
             listener(Event(run.name, "skipped"))

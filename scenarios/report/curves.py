@@ -6,14 +6,13 @@ import csv
 import io
 import math
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
-from alenv.errors import AlenvError, CorruptRun, StorageError
-from alenv.files import write_text
+from alenv.errors import AlenvError, CorruptRun
 from scenarios.play.run_folder import Run
 
 
@@ -52,31 +51,31 @@ def gather(runs: Sequence[Run], failed: dict[str, str]) -> list[Curves]:
         runs: Where to look.
         failed: Run name -> one sentence; takes the runs that cannot be read, so that the others are shown.
     """
-    finished: dict[str, list[tuple[Run, np.ndarray]]] = {}
+    finished: dict[str, list[_Played]] = {}
     for run in runs:
         try:
             if run.folder.finished(run.configuration):
-                finished.setdefault(run.arm.label, []).append((run, _read(run)))
+                finished.setdefault(run.arm.label, []).append(_read(run))
         except AlenvError as error:
             failed[run.name] = str(error)
-    return [_stacked(sorted(rows, key=lambda row: row[0].seed)) for rows in finished.values()]
+    return [_stacked(sorted(rows, key=lambda row: row.run.seed)) for rows in finished.values()]
 
 
-def _read(run: Run) -> np.ndarray:
-    """Returns labeled count and accuracy of every cycle, float64 (T + 1, 2).
+class _Played(NamedTuple):
+    """A finished run; labeled count and accuracy of every cycle, float64 (T + 1, 2); and costs, a row per query."""
 
-    A damaged file is written again from what the run has kept, where it can be written.
-    """
-    folder = run.folder
-    file, cycles = folder.path / "curve.csv", folder.cycles()
-    rows = _parsed(_text(file), cycles)
-    if rows is None and (record := folder.record()) is not None:
-        rows = _parsed(record.curve_csv(), cycles)
-        with suppress(StorageError):  # nothing is lost: the next report reads the record again
-            write_text(file, record.curve_csv())
-    if rows is None:
+    run: Run
+    curve: np.ndarray
+    costs: list[dict[str, float]]
+
+
+def _read(run: Run) -> _Played:
+    """Reads a run's record, or its curve alone where that cannot be read."""
+    file, record = run.folder.path / "curve.csv", run.folder.record()
+    curve = _parsed(_text(file) if record is None else record.curve_csv(), run.folder.cycles())
+    if curve is None:
         raise CorruptRun(f"{file} cannot be read; delete its folder and repeat the command.")
-    return rows
+    return _Played(run, curve, [] if record is None else record.costs[1:])
 
 
 def _text(path: Path) -> str:
@@ -102,32 +101,23 @@ def _parsed(text: str, cycles: int) -> np.ndarray | None:
     return rows[:, :2]
 
 
-def _stacked(played: list[tuple[Run, np.ndarray]]) -> Curves:
+def _stacked(played: list[_Played]) -> Curves:
     """Puts the finished runs of an arm together, in the order of their seeds."""
-    values = np.stack([curve for _, curve in played])  # (S, T + 1, 2)
-    costs = [row for run, _ in played for row in query_costs(run)]
+    values = np.stack([each.curve for each in played])  # (S, T + 1, 2)
+    costs = [row for each in played for row in each.costs]
     seconds, megabytes = (
         [row[column] for row in costs if column in row]
         for column in ("query_seconds", "query_extra_memory_megabytes")
     )
     return Curves(
-        label=played[0][0].arm.label,
-        agent=played[0][0].arm.agent,
-        seeds=tuple(run.seed for run, _ in played),
+        label=played[0].run.arm.label,
+        agent=played[0].run.arm.agent,
+        seeds=tuple(each.run.seed for each in played),
         labeled=values[0, :, 0].astype(np.int64),
         accuracy=values[:, :, 1],
         query_seconds=float(np.mean(seconds)) if seconds else math.nan,
         query_megabytes=max(megabytes, default=math.nan),
     )
-
-
-def query_costs(run: Run) -> list[dict[str, float]]:
-    """Returns ``costs.csv`` of a run, a row per query; empty where it cannot be read."""
-    try:
-        rows = csv.DictReader(io.StringIO(_text(run.folder.path / "costs.csv")))
-        return [{key: float(value) for key, value in row.items() if value} for row in rows][1:]
-    except (TypeError, ValueError):
-        return []
 
 
 def long_csv(curves: Sequence[Curves]) -> str:

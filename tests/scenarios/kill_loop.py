@@ -18,10 +18,10 @@ from typing import Any
 import fake_al  # noqa: F401  (registers the environment)
 import gymnasium as gym
 import torch
+from killing import child, killed
 
 from scenarios.plan.arm import Arm
 from scenarios.play.run_folder import Run
-from scenarios.play.runner import execute
 
 
 def run_at(out: Path) -> Run:
@@ -46,45 +46,27 @@ def die_at_write(count: int) -> None:
     Path.unlink = dying(Path.unlink)  # type: ignore[method-assign]  # on purpose
 
 
-def child(out: Path, before: Callable[[], None]) -> int:
-    """Forks a process that plays the run, and returns its id."""
-    if (pid := os.fork()) == 0:
-        before()
-        execute(run_at(out), lambda event: os._exit(9) if event.kind == "failed" else None)
-        os._exit(0)
-    return pid
-
-
-def killed(pid: int) -> bool:
-    """Waits for a child and tells whether it was killed; anything else but success ends this program."""
-    status = os.waitpid(pid, 0)[1]
-    if os.WIFSIGNALED(status):
-        return True
-    assert os.WEXITSTATUS(status) == 0, status
-    return False
-
-
 def main() -> None:
     out = Path(sys.argv[1])
     torch.set_num_threads(1)
     gym.make("fake_al:FakeAL-v0").reset(seed=0)  # loads data and embedding once, not in every child
     kills = 0
     for count in itertools.count(1):
-        place = out / f"write{count}"
+        place = run_at(out / f"write{count}")
         if not killed(child(place, lambda count=count: die_at_write(count))):
             break
         kills += 1
         assert not killed(child(place, lambda: setattr(os, "fsync", lambda file: None)))
     randomly = random.Random(0)
-    place = out / "random"
+    place = run_at(out / "random")
     for _ in range(40):
-        pid = child(place, lambda: None)
+        pid = child(place)
         time.sleep(randomly.uniform(0.0, 0.06))
         os.kill(pid, signal.SIGKILL)
         if not killed(pid):
             break
         kills += 1
-    assert not killed(child(place, lambda: None))
+    assert not killed(child(place))
     print(kills)
 
 

@@ -98,6 +98,18 @@ def test_killed_at_every_write_and_at_random(tmp_path: Path) -> None:
         assert content(replace(whole, out=place)) == content(whole)
 
 
+@pytest.mark.slow
+def test_real_runs_killed_at_random_moments(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, str(HERE.parent / "kills.py"), "--kills", "12", "--seed", "1"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.count("2 kills") == 6
+
+
 def test_a_damaged_checkpoint_falls_back_to_the_one_before(tmp_path: Path) -> None:
     whole = run_at(tmp_path / "whole")
     played(whole)

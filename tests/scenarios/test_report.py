@@ -81,19 +81,33 @@ def test_where_nothing_can_be_written_the_table_is_printed(
     assert {file: file.stat().st_mtime_ns for file in before} == before
 
 
-def test_a_damaged_curve_is_shown_from_its_checkpoint(
-    played: tuple[Path, str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.parametrize("name", ["curve.csv", "classes.csv", "costs.csv", "queries.npz"])
+def test_a_damaged_file_is_written_again_from_the_record(played: tuple[Path, str], name: str) -> None:
     out, text = played
-    (curve,) = out.glob("margin-seed1-*/curve.csv")
-    whole = curve.read_text()
-    curve.write_text(whole[:-5])
-    with monkeypatch.context() as patch:
-        refuse_bytes(patch)
-        assert text.startswith(run("report", str(out))[1])
-        assert curve.read_text() == whole[:-5]
-    assert run("report", str(out))[1] == text
-    assert curve.read_text() == whole
+    (file,) = out.glob(f"margin-seed1-*/{name}")
+    whole = file.read_bytes()
+    at = len(whole) // 2
+    for damaged in (whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :], whole[:-5], b""):
+        file.write_bytes(damaged)
+        assert run("report", str(out))[:2] == (0, text)
+        assert file.read_bytes() == damaged  # a report reads, and nothing else
+        seconds = {each: each.stat().st_mtime_ns for each in out.glob("*-seed0-*/*")}
+        assert run("compare", FAKE, "--agents", "margin,random", "--seeds", "2", "--out", str(out))[0] == 0
+        assert file.read_bytes() == whole
+        assert {each: each.stat().st_mtime_ns for each in out.glob("*-seed0-*/*")} == seconds
+
+
+@pytest.mark.parametrize("damage", ["", "x", "{}"])
+def test_without_a_record_the_curve_is_shown(played: tuple[Path, str], damage: str) -> None:
+    out, text = played
+    (folder,) = out.glob("margin-seed1-*")
+    (folder / "record.json").write_text(damage)
+    code, shown, _ = run("report", str(out))
+    assert (code, shown.split("\n")[5]) == (0, text.split("\n")[5])
+    (folder / "curve.csv").write_text((folder / "curve.csv").read_text()[:-5])
+    code, _, err = run("report", str(out))
+    assert code == 1
+    assert "curve.csv cannot be read; delete its folder and repeat the command" in err
 
 
 def test_a_damaged_run_hides_no_other(played: tuple[Path, str]) -> None:

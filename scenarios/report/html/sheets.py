@@ -13,7 +13,8 @@ import numpy as np
 from PIL import Image
 
 from alenv import data
-from alenv.errors import AlenvError
+from alenv.errors import AlenvError, CorruptRun
+from scenarios.play.checkpoint import load_arrays
 from scenarios.play.run_folder import Run
 from scenarios.report.curves import Curves
 from scenarios.report.details import Known
@@ -101,9 +102,11 @@ def contact_sheets(curves: Sequence[Curves], runs: Sequence[Run], known: Known) 
 
 
 def _bought(folder: Path) -> np.ndarray:
-    """Returns the dataset rows of every query, int64 (T, B)."""
-    with np.load(folder / "queries.npz") as found:
-        return np.asarray(found["queries_rows"])
+    """Returns the dataset rows of every query, int64 (T, B); raises ``CorruptRun`` where they cannot be read."""
+    found = load_arrays(folder / "queries.npz")
+    if found is None:
+        raise CorruptRun(f"{folder / 'queries.npz'} cannot be read; repeat the command that played the run.")
+    return found["queries_rows"]
 
 
 def _images(meta: Mapping[str, Any]) -> data.Dataset:
