@@ -85,6 +85,7 @@ class View(ScoredImages):
         self._classifier: Any = None
         self._candidates = candidates
         self._unlabeled: NDArray[np.int64] | None = None
+        self._described: Descriptors | None = None
         if not self._frozen_points:
             self._landmarks = None
         if self.validation is not None:
@@ -231,7 +232,23 @@ class View(ScoredImages):
         Raises:
             InvalidQuery: ``indices`` are not whole numbers of shape (n,) within the pool, or there are none.
         """
-        wanted = self._tensor(self.candidates if indices is None else indices)
+        if indices is not None:
+            return self._describe(self._tensor(indices))
+        if self._described is None:
+            self._described = self._describe(self._tensor(self.candidates))
+        return Descriptors(*(part.clone() for part in self._described))
+
+    def positions(self, indices: IndicesLike | None = None) -> Tensor:
+        """Returns where images lie: float32 (n, d) of unit length, d = min(64, D).
+
+        They are the leading components of the recipe's embedding where it names one, else of the classifier's
+        features; distances and cosines of ``descriptors`` are those of positions. See ``alenv.landmarks``.
+        """
+        landmarks, wanted = self._located(), self._tensor(indices)
+        with self.runtime.active():
+            return landmarks.points(wanted)
+
+    def _describe(self, wanted: Tensor) -> Descriptors:
         if not len(wanted):
             raise InvalidQuery("No indices were given; descriptors compare images, so give at least one.")
         landmarks, labeled = self._located(), self._tensor(self.labeled)

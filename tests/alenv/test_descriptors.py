@@ -448,6 +448,9 @@ def test_the_view_gives_its_own_numbers() -> None:
     expected = describe(shown)
     torch.testing.assert_close(found.candidates, expected.candidates[0])
     torch.testing.assert_close(found.context, expected.context[0])
+    torch.testing.assert_close(view.positions(indices), where.points(indices))
+    found.candidates.zero_()
+    assert view.descriptors().candidates.any()
 
 
 def test_positions_are_those_of_the_classifier_without_an_embedding() -> None:
