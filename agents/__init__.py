@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from agents.policies.picking import PickOneByOne
     from agents.policies.predictor import as_predictor
     from agents.policies.saved import LearnedPolicy, load_policy, save_policy
+    from agents.policies.set_policies import SetGaussianPolicy, SetPickPolicy, SetTopKPolicy
     from agents.registry import register
 
 __all__ = [
@@ -32,6 +33,9 @@ __all__ = [
     "MixScores",
     "PickOneByOne",
     "ScoreCandidates",
+    "SetGaussianPolicy",
+    "SetPickPolicy",
+    "SetTopKPolicy",
     "Strategy",
     "Subset",
     "TopOfCandidates",
@@ -55,6 +59,9 @@ _PLACES = {
     "MixScores": "agents.policies.mixing",
     "PickOneByOne": "agents.policies.picking",
     "ScoreCandidates": "agents.policies.candidates",
+    "SetGaussianPolicy": "agents.policies.set_policies",
+    "SetPickPolicy": "agents.policies.set_policies",
+    "SetTopKPolicy": "agents.policies.set_policies",
     "Strategy": "agents.base",
     "Subset": "agents.compose",
     "TopOfCandidates": "agents.policies.candidates",
