@@ -15,18 +15,30 @@ if TYPE_CHECKING:
     from agents.base import Agent, Strategy, best, feedback
     from agents.compose import Subset
     from agents.making import content, describe, make
+    from agents.policies.candidates import DescribeCandidates, ScoreCandidates, TopOfCandidates
     from agents.policies.choosing import ChooseStrategy
+    from agents.policies.mixing import MixScores
+    from agents.policies.picking import PickOneByOne
     from agents.policies.predictor import as_predictor
     from agents.policies.saved import LearnedPolicy, load_policy, save_policy
+    from agents.policies.set_policies import SetGaussianPolicy, SetPickPolicy, SetTopKPolicy
     from agents.registry import register
 
 __all__ = [
     "Agent",
     "ChooseStrategy",
+    "DescribeCandidates",
     "Description",
     "LearnedPolicy",
+    "MixScores",
+    "PickOneByOne",
+    "ScoreCandidates",
+    "SetGaussianPolicy",
+    "SetPickPolicy",
+    "SetTopKPolicy",
     "Strategy",
     "Subset",
+    "TopOfCandidates",
     "as_predictor",
     "best",
     "content",
@@ -42,9 +54,17 @@ __all__ = [
 _PLACES = {
     "Agent": "agents.base",
     "ChooseStrategy": "agents.policies.choosing",
+    "DescribeCandidates": "agents.policies.candidates",
     "LearnedPolicy": "agents.policies.saved",
+    "MixScores": "agents.policies.mixing",
+    "PickOneByOne": "agents.policies.picking",
+    "ScoreCandidates": "agents.policies.candidates",
+    "SetGaussianPolicy": "agents.policies.set_policies",
+    "SetPickPolicy": "agents.policies.set_policies",
+    "SetTopKPolicy": "agents.policies.set_policies",
     "Strategy": "agents.base",
     "Subset": "agents.compose",
+    "TopOfCandidates": "agents.policies.candidates",
     "as_predictor": "agents.policies.predictor",
     "best": "agents.base",
     "content": "agents.making",

@@ -10,8 +10,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from alenv import observation, queries
+from alenv.descriptors import Descriptors, Situation, describe
 from alenv.episode import Episode
-from alenv.errors import unknown
+from alenv.errors import InvalidQuery, unknown
+from alenv.landmarks import Landmarks
 from alenv.learners.images import ImageSet
 from alenv.learners.protocol import Learner
 from alenv.observation import Float32
@@ -64,6 +66,7 @@ class View(ScoredImages):
         self._oracle = oracle
         self.validation = validation
         self._episode: Episode
+        self._landmarks: Landmarks | None = None
 
     def _renew(
         self, episode: Episode, previous: dict[str, Any] | None, candidates: NDArray[np.int64] | None = None
@@ -82,6 +85,9 @@ class View(ScoredImages):
         self._classifier: Any = None
         self._candidates = candidates
         self._unlabeled: NDArray[np.int64] | None = None
+        self._described: Descriptors | None = None
+        if not self._frozen_points:
+            self._landmarks = None
         if self.validation is not None:
             self.validation._forget(episode.cycle)
             self.validation.accuracy = episode.validation_correct[-1] / len(self.validation)
@@ -183,6 +189,8 @@ class View(ScoredImages):
                 costs=self._costs,
             )
             view._renew(self._episode.before(), None, self.candidates)
+            if self._frozen_points:
+                view._landmarks = self._landmarks
             self._previous = view
         return self._previous
 
@@ -209,6 +217,65 @@ class View(ScoredImages):
                 probabilities,
                 {name: getattr(self, name)(self.candidates) for name in self._learner.provides},
             )
+
+    # ---- what describes a candidate -------------------------------------------------------------------------
+
+    def descriptors(self, indices: IndicesLike | None = None) -> Descriptors:
+        """Returns what a policy sees of images: ``candidates`` (n, 29) and ``context`` (8,); see ``alenv.descriptors``.
+
+        They are standardized within ``indices``, so that a number depends on what it is asked for together with.
+        Positions are those of the recipe's embedding where it names one, else of the classifier's features.
+
+        Args:
+            indices: int64 (n,) pool indices, n >= 1; None = this cycle's candidates.
+
+        Raises:
+            InvalidQuery: ``indices`` are not whole numbers of shape (n,) within the pool, or there are none.
+        """
+        if indices is not None:
+            return self._describe(self._tensor(indices))
+        if self._described is None:
+            self._described = self._describe(self._tensor(self.candidates))
+        return Descriptors(*(part.clone() for part in self._described))
+
+    def positions(self, indices: IndicesLike | None = None) -> Tensor:
+        """Returns where images lie: float32 (n, d) of unit length, d = min(64, D).
+
+        They are the leading components of the recipe's embedding where it names one, else of the classifier's
+        features; distances and cosines of ``descriptors`` are those of positions. See ``alenv.landmarks``.
+        """
+        landmarks, wanted = self._located(), self._tensor(indices)
+        with self.runtime.active():
+            return landmarks.points(wanted)
+
+    def _describe(self, wanted: Tensor) -> Descriptors:
+        if not len(wanted):
+            raise InvalidQuery("No indices were given; descriptors compare images, so give at least one.")
+        landmarks, labeled = self._located(), self._tensor(self.labeled)
+        with self.runtime.active():
+            situation = Situation(
+                logits=self.logits(wanted)[None],
+                points=landmarks.points(wanted)[None],
+                typicality=landmarks.typicality(wanted)[None],
+                labeled=landmarks.points(labeled)[None],
+                labels=self.labels()[None],
+                anchors=landmarks.anchors,
+                query_size=self.query_size,
+            )
+            found = describe(situation)
+        return Descriptors(found.candidates[0], found.context[0])
+
+    @property
+    def _frozen_points(self) -> bool:
+        return "embedding" in self.offers
+
+    def _located(self) -> Landmarks:
+        """Returns where the pool's images lie: computed once for an embedding, once a cycle for features."""
+        if self._landmarks is None:
+            with self.runtime.active():
+                rows = self.embedding if self._frozen_points else self.features
+                self._landmarks = Landmarks(rows, len(self), self.device)
+        return self._landmarks
 
     def _progress(self) -> Float32:
         protocol = self.protocol

@@ -15,7 +15,10 @@ import alenv
 
 ROOT = Path(__file__).parent.parent
 # What agents may import.
-PUBLIC = {f"alenv.{name}" for name in ("errors", "files", "fitting", "geometry", "plugins", "seeding")}
+PUBLIC = {
+    f"alenv.{name}"
+    for name in ("descriptors", "errors", "files", "fitting", "geometry", "plugins", "seeding")
+}
 
 
 def modules(package: str) -> list[Path]:

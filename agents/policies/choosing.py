@@ -7,20 +7,20 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
-import torch
 from gymnasium import spaces
 from numpy.typing import NDArray
 
 from agents.base import Agent, feedback
 from agents.compose import made_inside, restore, states_of
-from alenv import STATS_SIZE, core
-from alenv.errors import InvalidQuery, UnknownName
+from agents.policies.wrapping import Choices, PolicyEnv, chosen_number
+from alenv import STATS_SIZE
+from alenv.errors import UnknownName
 
 Stats = NDArray[np.float32]
 DEFAULT_STRATEGIES = ("random", "margin", "coreset", "badge")
 
 
-class Strategies(spaces.Discrete):  # noqa: PLW1641  (no space of Gymnasium has a hash)
+class Strategies(Choices):  # noqa: PLW1641  (no space of Gymnasium has a hash)
     """One number per strategy; a model trained on it knows their names.
 
     Attributes:
@@ -40,7 +40,7 @@ class Strategies(spaces.Discrete):  # noqa: PLW1641  (no space of Gymnasium has 
         return f"Strategies({', '.join(self.names)})"
 
 
-class ChooseStrategy(gym.Wrapper[Stats, Any, Any, Any], gym.utils.RecordConstructorArgs):
+class ChooseStrategy(PolicyEnv):
     """A step names an agent, usually a strategy, and that one makes the query and is told what it earned.
 
     Observation: ``stats``, float32 (S,) in [-1, 1], whatever the environment itself shows. Make that one with
@@ -66,34 +66,10 @@ class ChooseStrategy(gym.Wrapper[Stats, Any, Any, Any], gym.utils.RecordConstruc
             raise UnknownName(
                 f"strategies={strategies!r} was given; give a list of at least one agent, such as ['random', 'margin']."
             )
-        gym.utils.RecordConstructorArgs.__init__(self, strategies=list(strategies))
-        gym.Wrapper.__init__(self, env)
+        super().__init__(env, strategies=list(strategies))
         self._agents: list[Agent] = [made_inside(name) for name in strategies]
         self.action_space = Strategies(strategies)
         self.observation_space = spaces.Box(-1, 1, (STATS_SIZE,), np.float32)
-
-    def reset(
-        self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[Stats, dict[str, Any]]:
-        """Resets the environment and the agents inside; see there.
-
-        Args:
-            seed: Decides the whole episode.
-            options: ``{"state": s}`` restores what ``get_state`` gave, this one's or the environment's own.
-
-        Raises:
-            MissingHead: The recipe does not offer what a strategy needs.
-        """
-        given = dict(options or {})
-        states = None
-        if isinstance(given.get("state"), dict) and "agents" in given["state"]:
-            states, given["state"] = given["state"]["agents"], given["state"]["env"]
-        _, info = self.env.reset(seed=seed, options=given or None)
-        inside = core(self.env)
-        for each in self._agents:
-            each.reset(inside.view, seed=inside.key)
-        restore(self._agents, states or {})
-        return self._stats(), info
 
     def step(self, action: Any) -> tuple[Stats, float, bool, bool, dict[str, Any]]:
         """Lets strategy ``action`` make the query.
@@ -102,24 +78,22 @@ class ChooseStrategy(gym.Wrapper[Stats, Any, Any, Any], gym.utils.RecordConstruc
             EpisodeOver: The budget is spent.
             InvalidQuery: There is no strategy of that number; the state is unchanged.
         """
-        if isinstance(action, torch.Tensor):  # which environments take as well
-            action = action.detach().cpu().numpy()
-        if not self.action_space.contains(action):
-            raise InvalidQuery(
-                f"Strategy {action!r} was chosen; give a whole number from 0 to {len(self._agents) - 1}."
-            )
-        inside = core(self.env)
-        inside.check_budget()
-        agent = self._agents[int(action)]
-        with inside.runtime.active():  # with the environment's threads, not torch's
+        choice = chosen_number(action, self.action_space, "Strategy")
+        self.inside.check_budget()
+        agent = self._agents[choice]
+        with self.inside.runtime.active():  # with the environment's threads, not torch's
             query = agent.act(None)
         _, reward, terminated, truncated, info = self.env.step(query)
         agent.update(*feedback(float(reward), info))
-        return self._stats(), float(reward), terminated, truncated, info
+        return self._observation(), float(reward), terminated, truncated, info
 
-    def get_state(self) -> dict[str, Any]:
-        """Returns the states of the environment and of the agents inside, for ``reset(options={"state": s})``."""
-        return {"env": core(self.env).get_state(), "agents": states_of(self._agents)}
+    def _begin(self, kept: dict[str, Any]) -> None:
+        for each in self._agents:
+            each.reset(self.view, seed=self.inside.key)
+        restore(self._agents, kept)
 
-    def _stats(self) -> Stats:
-        return np.array(core(self.env).view.observation("stats"), dtype=np.float32)
+    def _kept(self) -> dict[str, Any]:
+        return states_of(self._agents)
+
+    def _observation(self) -> Stats:
+        return np.array(self.view.observation("stats"), dtype=np.float32)

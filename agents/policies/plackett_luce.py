@@ -1,0 +1,42 @@
+"""Plackett-Luce: ordered choices without replacement, each with probability softmax(scores) of what is left."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def log_probability(scores: Tensor, picks: Tensor) -> Tensor:
+    """Returns the log-probability (E,) of ordered picks.
+
+    Args:
+        scores: (E, K).
+        picks: int64 (E, B), distinct positions, B <= K.
+
+    Source: Plackett 1975, "The Analysis of Permutations"; Luce 1959.
+    """
+    chosen = scores.gather(1, picks)
+    left = chosen.flip(1)
+    if picks.shape[1] < scores.shape[1]:
+        picked = torch.zeros_like(scores, dtype=torch.bool).scatter(1, picks, True)
+        rest = scores.masked_fill(picked, -torch.inf).logsumexp(1, keepdim=True)
+        remaining = torch.cat([rest, left], dim=1).logcumsumexp(1)[:, 1:]
+    else:
+        remaining = left.logcumsumexp(1)
+    return (chosen - remaining.flip(1)).sum(1)
+
+
+def drawn(scores: Tensor, count: int, generator: torch.Generator | None = None) -> Tensor:
+    """Draws ordered picks, int64 (E, count), from scores (E, K).
+
+    The highest of scores with Gumbel noise are such a draw.
+
+    Args:
+        scores: (E, K).
+        count: B, at most K.
+        generator: A CPU generator; None = torch's own stream, which Stable-Baselines3 seeds.
+
+    Source: Yellott 1977, "The Relationship between Luce's Choice Axiom ... and the Double Exponential Distribution".
+    """
+    uniform = torch.rand(scores.shape, generator=generator).to(scores).clamp(1e-20, 1 - 1e-7)
+    return (scores - (-uniform.log()).log()).topk(count, dim=1).indices
