@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from agents.policies.choosing import ChooseStrategy
     from agents.policies.predictor import as_predictor
     from agents.policies.saved import LearnedPolicy, load_policy, save_policy
+    from agents.policies.sb3 import as_sb3
     from agents.registry import register
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "Strategy",
     "Subset",
     "as_predictor",
+    "as_sb3",
     "best",
     "content",
     "describe",
@@ -46,6 +48,7 @@ _PLACES = {
     "Strategy": "agents.base",
     "Subset": "agents.compose",
     "as_predictor": "agents.policies.predictor",
+    "as_sb3": "agents.policies.sb3",
     "best": "agents.base",
     "content": "agents.making",
     "describe": "agents.making",
