@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from agents.policies.picking import PickOneByOne
     from agents.policies.predictor import as_predictor
     from agents.policies.saved import LearnedPolicy, load_policy, save_policy
+    from agents.policies.sb3 import as_sb3
     from agents.policies.set_policies import SetGaussianPolicy, SetPickPolicy, SetTopKPolicy
     from agents.registry import register
 
@@ -40,6 +41,7 @@ __all__ = [
     "Subset",
     "TopOfCandidates",
     "as_predictor",
+    "as_sb3",
     "best",
     "content",
     "describe",
@@ -66,6 +68,7 @@ _PLACES = {
     "Subset": "agents.compose",
     "TopOfCandidates": "agents.policies.candidates",
     "as_predictor": "agents.policies.predictor",
+    "as_sb3": "agents.policies.sb3",
     "best": "agents.base",
     "content": "agents.making",
     "describe": "agents.making",

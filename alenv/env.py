@@ -322,9 +322,12 @@ class ActiveLearningEnv(gym.Env[Any, Any]):
         """
         if self.render_mode is None:
             return None
+        return self.picture(self._current())
+
+    def picture(self, episode: Episode) -> NDArray[np.uint8]:
+        """Draws an episode of this environment; see ``render``."""
         from alenv import render  # noqa: PLC0415  (matplotlib loads only where a picture is wanted)
 
-        episode = self._current()
         last = episode.labeled[-self.protocol.query_size :] if episode.cycle else episode.labeled
         last = last[-render.SHOWN :]
         return render.draw(
@@ -375,11 +378,8 @@ class ActiveLearningEnv(gym.Env[Any, Any]):
             InvalidQuery: A query is not one that ``step`` would take.
             PeekNotAllowed: The environment was made without ``allow_peek=True`` or without a validation split.
         """
-        if not self.options.allow_peek or self._held_out is None:
-            raise PeekNotAllowed(
-                "peek reads labels that were not bought; make the environment with allow_peek=True and a "
-                "validation split (validation=n)."
-            )
+        self.check_peek()
+        assert self._held_out is not None, "peek is not allowed without it"
         episode = self._current()
         self.check_budget()
         try:
@@ -455,8 +455,20 @@ class ActiveLearningEnv(gym.Env[Any, Any]):
     def check_budget(self) -> None:
         """Raises ``EpisodeOver`` where the budget is spent, so that there is no next step."""
         if self._current().cycle >= self.protocol.cycles:
-            raise EpisodeOver(
-                f"The budget of {self.protocol.budget} labels is spent; call reset to start another episode."
+            raise self.budget_spent()
+
+    def budget_spent(self) -> EpisodeOver:
+        """Returns the error of a step after the last."""
+        return EpisodeOver(
+            f"The budget of {self.protocol.budget} labels is spent; call reset to start another episode."
+        )
+
+    def check_peek(self) -> None:
+        """Raises ``PeekNotAllowed`` where the settings do not allow to peek."""
+        if not self.options.allow_peek or self._held_out is None:
+            raise PeekNotAllowed(
+                "peek reads labels that were not bought; make the environment with allow_peek=True and a "
+                "validation split (validation=n)."
             )
 
     def _read(self, action: Any, episode: Episode) -> tuple[Indices, int]:

@@ -52,38 +52,39 @@ def space(
     return spaces.Dict(parts)
 
 
-def progress(
-    done: float, bought: float, accuracies: tuple[float, float], class_counts: NDArray[Any]
-) -> Float32:
-    """Returns float32 (7,), which needs no inference on the pool.
+def progress(done: Any, bought: Any, accuracies: tuple[Any, Any], class_counts: NDArray[Any]) -> Float32:
+    """Returns float32 (..., 7), which needs no inference on the pool; of one episode, or of several.
 
     Args:
         done: Cycle / T.
         bought: Labels bought / labels at the end.
         accuracies: Validation accuracy now and one cycle before; zeros without a split.
-        class_counts: int64 (C,), labels bought of each class.
+        class_counts: int64 (..., C), labels bought of each class.
 
     In order: ``done``, ``bought``, both ``accuracies``; least, largest and normalized entropy of the labeled class
     shares (0 without labels).
     """
-    shares = class_counts / max(class_counts.sum(), 1)
-    positive = shares[shares > 0]
-    entropy = -(positive * np.log(positive)).sum() / np.log(len(class_counts))
-    return np.array([done, bought, *accuracies, shares.min(), shares.max(), entropy], np.float32).clip(-1, 1)
+    shares = class_counts / class_counts.sum(-1, keepdims=True).clip(1)
+    terms = shares * np.log(np.where(shares > 0, shares, 1))
+    entropy = -terms.sum(-1) / np.log(class_counts.shape[-1])
+    parts = [done, bought, *accuracies, shares.min(-1), shares.max(-1), entropy]
+    return (
+        np.stack([np.broadcast_to(part, entropy.shape) for part in parts], -1).astype(np.float32).clip(-1, 1)
+    )
 
 
 def stats(progressed: Float32, probabilities: Tensor) -> Float32:
-    """Returns float32 (27,): ``progress``, then ten deciles of margin and ten of entropy / log C.
+    """Returns float32 (..., 27): ``progress``, then ten deciles of margin and ten of entropy / log C.
 
     Args:
-        progressed: float32 (7,), from ``progress``.
-        probabilities: float32 (K, C) of the candidates.
+        progressed: float32 (..., 7), from ``progress``.
+        probabilities: float32 (..., K, C) of the candidates.
     """
-    top = probabilities.topk(2, dim=1).values
-    entropy = torch.special.entr(probabilities).sum(1) / np.log(probabilities.shape[1])
-    spread = torch.stack([top[:, 0] - top[:, 1], entropy])  # (2, K)
-    deciles = spread.quantile(DECILES.to(spread.device), dim=1).T.flatten()
-    return np.concatenate([progressed, _bounded(deciles, 1.0, 0.0)])
+    top = probabilities.topk(2, dim=-1).values
+    entropy = torch.special.entr(probabilities).sum(-1) / np.log(probabilities.shape[-1])
+    spread = torch.stack([top[..., 0] - top[..., 1], entropy], -2)  # (..., 2, K)
+    deciles = spread.quantile(DECILES.to(spread.device), dim=-1).movedim(0, -1).flatten(-2)
+    return np.concatenate([progressed, bounded(deciles, 1.0, 0.0)], -1)
 
 
 def candidates(
@@ -106,12 +107,13 @@ def candidates(
     return {
         "stats": summary,
         "indices": np.array(indices),
-        "features": _bounded(unit, 1.0, -1.0),
-        "probabilities": _bounded(probabilities, 1.0, 0.0),
-        **{name: _bounded(values, SCORE_BOUND, -SCORE_BOUND) for name, values in scores.items()},
+        "features": bounded(unit, 1.0, -1.0),
+        "probabilities": bounded(probabilities, 1.0, 0.0),
+        **{name: bounded(values, SCORE_BOUND, -SCORE_BOUND) for name, values in scores.items()},
     }
 
 
-def _bounded(values: Tensor, most: float, least: float) -> Float32:
+def bounded(values: Tensor, most: float, least: float) -> Float32:
+    """Returns values as an array of numbers from ``least`` to ``most``."""
     # A diverged classifier gives NaN; an observation stays inside its space all the same.
     return values.nan_to_num(0.0).clamp(least, most).cpu().numpy().astype(np.float32)

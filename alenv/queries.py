@@ -61,6 +61,13 @@ def legalize(query: Indices, episode: Episode, pool_size: int, refuse: bool) -> 
     """
     taken = np.zeros(pool_size, dtype=bool)
     taken[episode.labeled] = True
+    return legalized(query, taken, episode.key, episode.cycle, refuse)
+
+
+def legalized(
+    query: Indices, taken: NDArray[np.bool_], key: int, cycle: int, refuse: bool
+) -> tuple[Indices, int]:
+    """As ``legalize``, with what is labeled as a mask, bool (N,), that is changed too."""
     first = np.zeros(len(query), dtype=bool)
     first[np.unique(query, return_index=True)[1]] = True
     wrong = taken[query] | ~first
@@ -74,7 +81,7 @@ def legalize(query: Indices, episode: Episode, pool_size: int, refuse: bool) -> 
             "with on_invalid='replace'."
         )
     taken[query[~wrong]] = True
-    random = numpy_stream(episode.key, Purpose.REPLACEMENT, episode.cycle)
+    random = numpy_stream(key, Purpose.REPLACEMENT, cycle)
     query[wrong] = random.choice(np.flatnonzero(~taken), wrong.sum(), replace=False)
     return query, int(wrong.sum())
 
@@ -111,10 +118,15 @@ def draw_candidates(episode: Episode, pool_size: int, count: int) -> Indices:
         pool_size: N.
         count: K.
     """
-    enough = min(count + len(episode.labeled), pool_size)  # at most the labeled ones of them are passed over
-    random = numpy_stream(episode.key, Purpose.CANDIDATES, episode.cycle)
-    order = random.choice(pool_size, enough, replace=False)
-    free = np.ones(pool_size, dtype=bool)
-    free[episode.labeled] = False
-    drawn = order[free[order]][:count]
+    taken = np.zeros(pool_size, dtype=bool)
+    taken[episode.labeled] = True
+    return drawn_candidates(taken, len(episode.labeled), episode.key, episode.cycle, count)
+
+
+def drawn_candidates(taken: NDArray[np.bool_], labeled: int, key: int, cycle: int, count: int) -> Indices:
+    """As ``draw_candidates``, with what is labeled as a mask, bool (N,), and a number."""
+    enough = min(count + labeled, len(taken))  # at most the labeled ones of them are passed over
+    random = numpy_stream(key, Purpose.CANDIDATES, cycle)
+    order = random.choice(len(taken), enough, replace=False)
+    drawn = order[~taken[order]][:count]
     return np.resize(drawn if len(drawn) else order, count)

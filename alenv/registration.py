@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from alenv.data import Dataset
 
 ENTRY_POINT = "alenv.env:ActiveLearningEnv"  # a string, so that torch loads at the first gym.make
+VECTOR_ENTRY_POINT = (
+    "alenv.vector:RidgeVectorEnv"  # of the environments whose episodes are computed as a batch
+)
 ENVIRONMENTS: dict[str, tuple[str, str]] = {}  # id -> (dataset, recipe)
 
 
@@ -35,7 +38,13 @@ def _register(dataset: str) -> tuple[str, ...]:
     for recipe in recipes_of(dataset):
         name = environment_id(dataset, recipe)
         if name not in gym.registry:
-            gym.register(name, ENTRY_POINT, kwargs={"dataset": dataset, "recipe": recipe})
+            batched = RECIPES[recipe].settings.get("head") == "ridge"
+            gym.register(
+                name,
+                ENTRY_POINT,
+                vector_entry_point=VECTOR_ENTRY_POINT if batched else None,
+                kwargs={"dataset": dataset, "recipe": recipe},
+            )
         ENVIRONMENTS[name] = (dataset, recipe)
         ids.append(name)
     return tuple(ids)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 
 def of(kind: str, correct: Sequence[int], total: int, cycles: int) -> float:
@@ -16,10 +17,23 @@ def of(kind: str, correct: Sequence[int], total: int, cycles: int) -> float:
         total: Images that were classified.
         cycles: T.
     """
-    gain = (correct[-1] - correct[-2]) / total
+    return float(between(kind, correct[-2], correct[-1], len(correct) - 1, total, cycles))
+
+
+def between(kind: str, before: Any, now: Any, cycle: Any, total: int, cycles: int) -> Any:
+    """Returns the reward of a cycle, or of each of several; numbers, or arrays (n,).
+
+    Args:
+        kind: See ``of``.
+        before: Rightly classified images before the query.
+        now: The same after the retraining.
+        cycle: The query's number, from 1.
+        total: Images that were classified.
+        cycles: T.
+    """
     if kind == "accuracy":
-        return correct[-1] / total
+        return now / total
+    gain = (now - before) / total
     if kind == "gain":
         return gain
-    cycle = len(correct) - 1
     return gain * (cycles - cycle + 1) / cycles

@@ -84,7 +84,7 @@ class LinearHead(ABC):
         blocks = images.embedding_blocks
         weights = self._weights[:-1].T.expand(len(blocks), -1, -1)
         scores = torch.baddbmm(self._weights[-1:].T, weights, blocks)  # (blocks, C, BLOCK)
-        classes = _first_of_largest(scores).flatten()[: len(images)]
+        classes = first_of_largest(scores).flatten()[: len(images)]
         return Predictions(classes, partial(_logits, scores, self.scale, len(images)))
 
     @torch.no_grad()
@@ -155,7 +155,7 @@ def _logits(scores: Tensor, scale: float, count: int) -> Tensor:
     return scale * scores.transpose(1, 2).flatten(0, 1)[:count]
 
 
-def _first_of_largest(scores: Tensor) -> Tensor:
+def first_of_largest(scores: Tensor) -> Tensor:
     """Returns int64 (b, n), the first of the largest of (b, C, n) along C.
 
     On a CPU, ``argmax`` along this dimension takes fifteen times as long, ``max`` twice.

@@ -14,7 +14,7 @@ from alenv.learners.registry import register
 from alenv.pool import OUTLIER
 
 PENALTIES = (0.1, 0.3, 1.0)  # that "auto" chooses from
-_OF_CONSTANT = 1e-6  # the constant's penalty: only enough to keep the factorization stable
+OF_CONSTANT = 1e-6  # the constant's penalty: only enough to keep the factorization stable
 
 
 @register("ridge")
@@ -98,7 +98,7 @@ class RidgeLearner(LinearHead):
 def _solved(gram: Tensor, cross: Tensor, penalty: float) -> tuple[Tensor, Tensor]:
     """Returns the weights (D + 1, C) and the Cholesky factor, float64."""
     penalties = gram.new_full((len(gram),), penalty)
-    penalties[-1] = _OF_CONSTANT
+    penalties[-1] = OF_CONSTANT
     factor = torch.linalg.cholesky(gram + torch.diag(penalties))
     return torch.cholesky_solve(cross, factor), factor
 
@@ -122,7 +122,7 @@ def best_penalty(gram: Tensor, cross: Tensor, penalties: tuple[float, ...]) -> f
     for penalty in penalties:
         weights, factor = _solved(gram, cross, penalty)
         inverse = torch.cholesky_inverse(factor).diagonal()
-        freedom = len(gram) - penalty * float(inverse[:-1].sum()) - _OF_CONSTANT * float(inverse[-1])
+        freedom = len(gram) - penalty * float(inverse[:-1].sum()) - OF_CONSTANT * float(inverse[-1])
         residual = squares - 2 * float((weights * cross).sum()) + float((weights * (gram @ weights)).sum())
         errors.append(max(residual, 0.0) / max(1 - freedom / count, 1e-6) ** 2)
     return penalties[errors.index(min(errors))]

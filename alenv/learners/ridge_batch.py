@@ -1,0 +1,259 @@
+"""The ridge heads of many episodes as one batch of tensors, brought up to date by low-rank changes in float32."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from alenv.learners.images import ImageSet
+from alenv.learners.linear import LinearHead, first_of_largest
+from alenv.learners.ridge import OF_CONSTANT
+from alenv.pool import OUTLIER
+
+PIECE = 128  # rows that are learned at once: an update takes a Cholesky factor of so many
+_CACHED = 3 * 2**20  # bytes of inverses that a core's cache keeps from their first product to their second
+
+
+class Heads(NamedTuple):
+    """Linear heads that score rows z (D,) by ``slopes @ z + constants``.
+
+    Attributes:
+        slopes: float32 (..., C, D).
+        constants: float32 (..., C); minus infinity for a class that an episode does not have.
+    """
+
+    slopes: Tensor
+    constants: Tensor
+
+    def correct(self, rows: Tensor, labels: Tensor) -> Tensor:
+        """Counts the rows that are classified rightly, by the first of the largest scores.
+
+        Args:
+            rows: float32 (D, n), the rows as columns.
+            labels: int64 (n,).
+
+        Returns:
+            int64 (...).
+        """
+        scores = self.slopes.flatten(0, -2) @ rows  # one product for all episodes
+        scores = scores.view(-1, self.slopes.shape[-2], rows.shape[1]) + self.constants.view(
+            -1, self.slopes.shape[-2], 1
+        )
+        return (first_of_largest(scores) == labels).sum(1).view(self.constants.shape[:-1])
+
+    def weights(self, index: int) -> Tensor:
+        """Returns one of E heads as ``LinearHead`` has it, float32 (D + 1, C)."""
+        return torch.cat([self.slopes[index].T, self.constants[index][None]])
+
+    def of(self, which: Tensor) -> Heads:
+        """Returns some of E heads."""
+        return Heads(self.slopes[which], self.constants[which])
+
+    def logits(self, rows: Tensor, scale: float) -> Tensor:
+        """Returns ``scale`` times the scores, float32 (E, n, C), of float32 (E, n, D); they lie class by class."""
+        scores = torch.baddbmm(self.constants[:, :, None], self.slopes, rows.transpose(1, 2))
+        return scores.mul_(scale).transpose(1, 2)
+
+
+class RidgeOfBatch(LinearHead):
+    """One head of a batch as a learner, so that a ``View`` can read it; the batch fits it."""
+
+    kind = "ridge"
+
+    @property
+    def scale(self) -> float:
+        """The recipe's ``beta``."""
+        return self.recipe.beta
+
+    def fit(self, images: ImageSet, labeled: np.ndarray, labels: np.ndarray, cycle: int) -> None:
+        """Is never called."""
+        raise NotImplementedError("The batch fits its heads.")
+
+
+class RidgeBatch:
+    """E ridge heads, each as ``RidgeLearner`` would fit it, up to rounding in float32.
+
+    An episode's rows are kept centered: with their weighted mean m, N = n + 1e-6 of n rows (the constant's penalty is
+    a weight at the origin), and rows and targets that are new, less the means before, multiplied by the symmetric root
+    I - a 11^T of I - 11^T / (N + B), the constant falls out of the problem, and what is left starts from P = I /
+    penalty without a large number in it. New rows X (B, D) then change the inverse by the Woodbury identity: with
+    R R^T = I + X P X^T and G = R^-1 X P, P loses G^T G, and with Z = R^-1 (Y - X W^T) the slopes W gain Z^T G. Errors
+    of rounding in P shrink with P itself. Generalized cross-validation needs no more: the penalized squares grow by
+    |Z|^2, the degrees of freedom by penalty |G|^2.
+
+    Attributes:
+        heads: The heads with the best penalty, (E, C, D) and (E, C).
+
+    Source: Woodbury 1950; Golub, Heath and Wahba 1979 for the choice among penalties.
+    """
+
+    def __init__(self, episodes: int, size: int, classes: int, penalties: int, device: torch.device) -> None:
+        """Allocates heads; ``begin`` starts them.
+
+        Args:
+            episodes: E.
+            size: D.
+            classes: C.
+            penalties: R, how many the best is chosen from.
+            device: Where the tensors lie.
+        """
+        new = torch.zeros(0, device=device).new_zeros
+        self._inverses = new(episodes, penalties, size, size)
+        self._slopes = new(episodes, penalties, classes, size)
+        self._squares, self._freedom = new(episodes, penalties), new(episodes, penalties)
+        self._penalties = new(episodes, penalties)
+        self._mean, self._target = new(episodes, size), new(episodes, classes)
+        self._weight = new(episodes)  # N
+        self._classes = new(episodes, classes).bool()
+        self.heads = Heads(new(episodes, classes, size), new(episodes, classes))
+        on_cpu = device.type == "cpu"
+        self._chunk = max(1, _CACHED // (4 * penalties * size**2)) if on_cpu else episodes
+
+    def begin(self, which: Tensor, penalties: Tensor, classes: Tensor, rows: Tensor, labels: Tensor) -> None:
+        """Forgets all that some episodes have learned, and gives them their first rows.
+
+        Args:
+            which: int64 (n,), the episodes, ascending.
+            penalties: float32 (n, R), ascending.
+            classes: bool (n, C), the classes that an episode has.
+            rows: float32 (n, B, D).
+            labels: int64 (n, B); rows of ``OUTLIER`` teach nothing.
+        """
+        self._penalties[which] = penalties
+        self._classes[which] = classes
+        for state in (self._slopes, self._squares, self._mean, self._target):
+            state[which] = 0
+        self._freedom[which] = 1  # the constant's
+        self._weight[which] = OF_CONSTANT
+        self._learn(which, rows, labels, fresh=True)
+
+    def learn(self, which: Tensor, rows: Tensor, labels: Tensor) -> None:
+        """Adds rows, float32 (n, B, D), with labels, int64 (n, B), to some episodes, ascending; see ``begin``."""
+        self._learn(which, rows, labels, fresh=False)
+
+    def _learn(self, which: Tensor, rows: Tensor, labels: Tensor, fresh: bool) -> None:
+        whole = len(which) == len(self._weight)  # then slices serve, which are no copies
+        for first in range(0, len(which), self._chunk):
+            part = slice(first, first + self._chunk)
+            place = part if whole else which[part]
+            inverses = self._inverses[place]
+            if fresh:
+                inverses.zero_().diagonal(dim1=-2, dim2=-1).add_(1 / self._penalties[place][..., None])
+            pieces = zip(torch.split(rows[part], PIECE, 1), torch.split(labels[part], PIECE, 1), strict=True)
+            for number, (some, answers) in enumerate(pieces):
+                self._add(place, inverses, some, answers, diagonal=fresh and number == 0)
+            if not whole:
+                self._inverses[place] = inverses
+        self._choose()
+
+    def _add(
+        self, place: slice | Tensor, inverses: Tensor, rows: Tensor, labels: Tensor, diagonal: bool
+    ) -> None:
+        """Adds rows (n, B, D) to episodes, whose ``inverses`` (n, R, D, D) are changed in place."""
+        new = self._centered(place, rows, labels)
+        slopes, x = self._slopes[place], new.rows[:, None]
+        products = x / self._penalties[place][..., None, None] if diagonal else x @ inverses
+        gain, surprise = _innovations(products, slopes, x, new.targets[:, None])
+        flat = gain.flatten(0, 1)
+        inverses.view(-1, *inverses.shape[2:]).baddbmm_(flat.transpose(1, 2), flat, alpha=-1)
+        self._slopes[place] = slopes + surprise.transpose(-1, -2) @ gain
+        self._squares[place] += surprise.square().sum((-1, -2))
+        self._freedom[place] += self._penalties[place] * gain.square().sum((-1, -2))
+        self._mean[place], self._target[place], self._weight[place] = new.mean, new.target, new.weight
+
+    def after(self, place: slice, rows: Tensor, labels: Tensor) -> Heads:
+        """Returns the heads that each of several additions would give, and changes nothing.
+
+        Args:
+            place: n of the episodes.
+            rows: float32 (n, J, B, D), J additions to each.
+            labels: int64 (n, J, B).
+
+        Returns:
+            Slopes (n, J, C, D) and constants (n, J, C).
+        """
+        additions, size = rows.shape[1:3]
+        new = self._centered(place, rows, labels)
+        x, inverses = new.rows[:, None], self._inverses[place]
+        slopes = self._slopes[place][:, :, None].expand(-1, -1, additions, -1, -1)
+        products = (new.rows.flatten(1, 2)[:, None] @ inverses).view(
+            *inverses.shape[:2], additions, size, inverses.shape[2]
+        )
+        gain, surprise = _innovations(products, slopes, x, new.targets[:, None])
+        slopes = slopes + surprise.transpose(-1, -2) @ gain  # (n, R, J, C, D)
+        penalties = self._penalties[place][:, :, None]
+        squares = self._squares[place][:, :, None] + surprise.square().sum((-1, -2))
+        freedom = self._freedom[place][:, :, None] + penalties * gain.square().sum((-1, -2))
+        best = _best(slopes, squares, freedom, penalties, new.weight)
+        return _heads(slopes, best, new.mean, new.target, self._classes[place][:, None])
+
+    def _centered(self, place: slice | Tensor, rows: Tensor, labels: Tensor) -> _Centered:
+        """Returns what new rows (n, ..., B, D) with labels (n, ..., B) add to the centered problem."""
+        mean, target, weight, classes = (
+            self._mean[place],
+            self._target[place],
+            self._weight[place],
+            self._classes[place],
+        )
+        if rows.ndim == 4:  # additions that are tried side by side
+            mean, target, weight, classes = (state[:, None] for state in (mean, target, weight, classes))
+        taught = (labels != OUTLIER).float().unsqueeze(-1)
+        one_hot = torch.nn.functional.one_hot(labels.clamp(min=0), classes.shape[-1]).float()
+        share = classes / classes.sum(-1, keepdim=True)
+        x = (rows - mean.unsqueeze(-2)) * taught
+        y = (one_hot - (share + target).unsqueeze(-2)) * taught
+        count = taught.sum((-1, -2))
+        total = weight + count
+        factor = (1 - (weight / total).sqrt()) / count.clamp(min=1)
+        sums = x.sum(-2), y.sum(-2)
+        scaled = taught * factor[..., None, None]
+        return _Centered(
+            x - scaled * sums[0].unsqueeze(-2),
+            y - scaled * sums[1].unsqueeze(-2),
+            mean + sums[0] / total.unsqueeze(-1),
+            target + sums[1] / total.unsqueeze(-1),
+            total,
+        )
+
+    def _choose(self) -> None:
+        best = _best(self._slopes, self._squares, self._freedom, self._penalties, self._weight)
+        self.heads = _heads(self._slopes, best, self._mean, self._target, self._classes)
+
+
+class _Centered(NamedTuple):
+    rows: Tensor  # (n, ..., B, D)
+    targets: Tensor  # (n, ..., B, C)
+    mean: Tensor  # (n, ..., D), from now on
+    target: Tensor  # (n, ..., C), the mean target
+    weight: Tensor  # (n, ...), N
+
+
+def _innovations(products: Tensor, slopes: Tensor, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    """Returns G (..., B, D) and Z (..., B, C) of rows x (..., B, D), targets y (..., B, C) and products x P."""
+    spread = products @ x.transpose(-1, -2)
+    spread.diagonal(dim1=-2, dim2=-1).add_(1)
+    root = torch.linalg.cholesky_ex(spread)[0]
+    eye = torch.eye(root.shape[-1], device=root.device).expand_as(root)
+    # The small inverse, then a product: a triangular solve with all D columns takes four times as long on a CPU.
+    unroot = torch.linalg.solve_triangular(root, eye, upper=False)
+    return unroot @ products, unroot @ (y - x @ slopes.transpose(-1, -2))
+
+
+def _best(slopes: Tensor, squares: Tensor, freedom: Tensor, penalties: Tensor, weight: Tensor) -> Tensor:
+    """Returns int64 (n, ...), which of the penalties (n, R, ...) has the least error of cross-validation."""
+    residual = (squares - penalties * slopes.square().sum((-1, -2))).clamp(min=0)
+    errors = residual / (1 - freedom / weight.unsqueeze(1)).clamp(min=1e-6) ** 2
+    return first_of_largest(-errors.flatten(2) if errors.ndim > 2 else -errors[:, :, None]).view_as(
+        errors[:, 0]
+    )
+
+
+def _heads(slopes: Tensor, best: Tensor, mean: Tensor, target: Tensor, classes: Tensor) -> Heads:
+    """Returns the heads with the best penalties of slopes (n, R, ..., C, D)."""
+    place = best[:, None, ..., None, None].expand(-1, 1, *slopes.shape[2:])
+    chosen = slopes.gather(1, place).squeeze(1)
+    constants = target - (chosen @ mean.unsqueeze(-1)).squeeze(-1)
+    return Heads(chosen, constants.masked_fill(~classes, -torch.inf))

@@ -1,0 +1,225 @@
+"""Many episodes of one environment with a ridge head: what was bought, the heads, and how good they are."""
+
+from __future__ import annotations
+
+import copy
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from alenv import observation, queries, rewards
+from alenv.env import ActiveLearningEnv
+from alenv.episode_batch import EpisodeBatch
+from alenv.learners.linear import embedding_of
+from alenv.learners.ridge import PENALTIES
+from alenv.learners.ridge_batch import Heads, RidgeBatch, RidgeOfBatch
+from alenv.view import View
+
+Indices = NDArray[np.int64]
+_SCORES = 2**24  # scores that ``worth`` computes at once, 64 MB
+
+
+class RidgeEpisodes:
+    """E episodes of an environment, each in a cycle of its own; their heads are one batch.
+
+    Attributes:
+        one: The environment, which gives settings, pool, initial sets and labels; it is never stepped.
+        purchases: What was bought, and the accuracies.
+        heads: What is fitted, (E, C, D) and (E, C).
+        embedding: float32 (N, D), of the pool.
+    """
+
+    def __init__(self, one: ActiveLearningEnv, episodes: int) -> None:
+        """Allocates E episodes; ``begin`` starts them."""
+        self.one = one
+        self.embedding = embedding_of(one._images)
+        classes, penalty, protocol = len(one.class_names), one.recipe.ridge_penalty, one.protocol
+        penalties = PENALTIES if isinstance(penalty, str) else (penalty,)
+        self._penalties = torch.tensor([penalties], device=self.device)
+        self._ridge = RidgeBatch(episodes, self.embedding.shape[1], classes, len(penalties), self.device)
+        self._before: Heads | None = None  # of the cycle before
+        self._oracles = [copy.copy(one._oracle) for _ in range(episodes)]
+        self._splits = {"test": one._test} if one.options.test else {}
+        if one._held_out is not None:
+            self._splits["validation"] = one._held_out
+        self._columns = {
+            name: embedding_of(split.images).T.contiguous() for name, split in self._splits.items()
+        }
+        sizes = protocol.initial_size, protocol.query_size, protocol.cycles
+        self.purchases = EpisodeBatch(episodes, len(one.rows), classes, *sizes)
+        self._views: dict[int, View] = {}
+
+    @property
+    def device(self) -> torch.device:
+        """Where tensors lie."""
+        return self.embedding.device
+
+    @property
+    def heads(self) -> Heads:
+        """What is fitted, (E, C, D) and (E, C)."""
+        return self._ridge.heads
+
+    @cached_property
+    def unit(self) -> Tensor:
+        """The embedding as observations show it, float32 (N, D)."""
+        return torch.nn.functional.normalize(self.embedding, dim=1).nan_to_num(0.0).clamp(-1, 1)
+
+    def rows(self, indices: Indices, of: Tensor | None = None) -> Tensor:
+        """Returns rows of the embedding, or of another (N, D), for pool indices (...): float32 (..., D)."""
+        source = self.embedding if of is None else of
+        flat = torch.from_numpy(indices.ravel()).to(self.device)
+        return source.index_select(0, flat).view(*indices.shape, source.shape[1])
+
+    # ---- one cycle ------------------------------------------------------------------------------------------
+
+    def begin(self, which: Indices, keys: list[int]) -> None:
+        """Starts some episodes, int64 (n,), with their keys: buys the initial sets, fits and measures."""
+        with self.one.runtime.active():
+            initial = np.stack([self.one._initial_sets.of(key) for key in keys])
+        for i, key in zip(which, keys, strict=True):
+            self._oracles[i].begin(key)
+        self.purchases.begin(which, keys)
+        self._fit(which, initial, fresh=True)
+
+    def buy(self, which: Indices, indices: Indices, replaced: Indices) -> None:
+        """Answers legal queries, int64 (n, B), in some episodes, int64 (n,): fits and measures."""
+        self._before = self.heads
+        self.purchases.replaced[which] = replaced
+        self.purchases.cycle[which] += 1
+        self._fit(which, indices, fresh=False)
+
+    def _fit(self, which: Indices, indices: Indices, fresh: bool) -> None:
+        labels = np.stack([self._oracles[i].reveal(new) for i, new in zip(which, indices, strict=True)])
+        self.purchases.add(which, indices, labels)
+        some = torch.from_numpy(which).to(self.device)
+        new = self.rows(indices), torch.from_numpy(labels).to(self.device)
+        with self.one.runtime.active():
+            if fresh:
+                classes = torch.ones(
+                    len(which), len(self.one.class_names), dtype=torch.bool, device=self.device
+                )
+                self._ridge.begin(some, self._penalties.expand(len(which), -1), classes, *new)
+            else:
+                self._ridge.learn(some, *new)
+            heads = self.heads if len(which) == len(self._oracles) else self.heads.of(some)
+            for name in self._splits:
+                right = self._correct(name, heads).cpu().numpy()
+                self.purchases.correct[name][which, self.purchases.cycle[which]] = right
+        for i in self._views.keys() & set(which.tolist()):
+            self._renew(i)
+
+    def _correct(self, name: str, heads: Heads) -> Tensor:
+        return heads.correct(self._columns[name], self._splits[name].labels)
+
+    def worth(self, asked: Indices) -> NDArray[np.float64]:
+        """Returns the rewards (E, J) of legal queries, int64 (E, J, B), and changes nothing."""
+        right = np.zeros(asked.shape[:2], dtype=np.int64)
+        columns = self._columns["validation"]
+        scores = asked.shape[1] * len(self.one.class_names) * columns.shape[1]
+        step = max(1, _SCORES // max(scores, 1))
+        with self.one.runtime.active():
+            for first in range(0, len(asked), step):
+                part = slice(first, first + step)
+                answers = [
+                    oracle.answer(each) for oracle, each in zip(self._oracles[part], asked[part], strict=True)
+                ]
+                labels = torch.from_numpy(np.stack(answers)).to(self.device)
+                heads = self._ridge.after(part, self.rows(asked[part]), labels)
+                right[part] = self._correct("validation", heads).cpu().numpy()
+        return self._rewards(
+            self.purchases.now("validation")[:, None], right, self.purchases.cycle[:, None] + 1
+        )
+
+    # ---- what is told of them -------------------------------------------------------------------------------
+
+    def earned(self) -> NDArray[np.float64]:
+        """Returns the rewards of the last cycle, float64 (E,)."""
+        name = "validation" if "validation" in self._splits else "test"
+        return self._rewards(self.purchases.before(name), self.purchases.now(name), self.purchases.cycle)
+
+    def _rewards(self, before: Indices, now: Indices, cycle: Indices) -> NDArray[np.float64]:
+        one = self.one
+        total = one.protocol.validation or one.test_size
+        found: NDArray[np.float64] = rewards.between(
+            one.options.reward, before, now, cycle, total, max(one.protocol.cycles, 1)
+        )
+        return found
+
+    def facts(self) -> dict[str, NDArray[Any]]:
+        """Returns what ``info`` tells in every cycle, arrays (E, ...)."""
+        own = self.purchases
+        facts = {"cycle": own.cycle, "labeled_count": own.count, "class_counts": own.class_counts}
+        return facts | {
+            f"{name}_accuracy": own.now(name) / len(split.labels) for name, split in self._splits.items()
+        }
+
+    def progress(self) -> observation.Float32:
+        """Returns ``observation.progress`` of all episodes, float32 (E, 7)."""
+        protocol, own = self.one.protocol, self.purchases
+        accuracies: tuple[Any, Any] = (0.0, 0.0)
+        if protocol.validation:
+            accuracies = (
+                own.now("validation") / protocol.validation,
+                own.before("validation") / protocol.validation,
+            )
+        return observation.progress(
+            own.cycle / max(protocol.cycles, 1),
+            own.count / max(protocol.initial_size + int(protocol.budget), 1),
+            accuracies,
+            own.class_counts,
+        )
+
+    def candidates(self, index: int) -> Indices:
+        """Draws the candidates of one episode, int64 (K,)."""
+        own = self.purchases
+        return queries.drawn_candidates(
+            own.taken[index],
+            int(own.count[index]),
+            own.keys[index],
+            int(own.cycle[index]),
+            self.candidate_count,
+        )
+
+    @property
+    def candidate_count(self) -> int:
+        """K."""
+        count = self.one.options.candidates
+        assert count is not None, "an environment has resolved it"
+        return count
+
+    def picture(self, index: int) -> NDArray[np.uint8]:
+        """Draws one episode; see ``ActiveLearningEnv.render``."""
+        return self.one.picture(self.purchases.of(index, tuple(self._splits)))
+
+    # ---- one episode as a view ------------------------------------------------------------------------------
+
+    def view(self, index: int) -> View:
+        """Returns the view of one episode, renewed with every cycle."""
+        if index not in self._views:
+            one, costs, validation = self.one, dict[str, float](), None
+            learner = RidgeOfBatch(one.recipe, self.embedding.shape[1], len(one.class_names), one.runtime)
+            if one._view.validation is not None:
+                validation = one._view.validation._scored_by(learner, costs)
+            self._views[index] = View(
+                one._view._facts,
+                learner,
+                one._images,
+                oracle=self._oracles[index],
+                validation=validation,
+                costs=costs,
+            )
+            self._renew(index)
+        return self._views[index]
+
+    def _renew(self, index: int) -> None:
+        view, episode = self._views[index], self.purchases.of(index, tuple(self._splits))
+        view._learner.set_state({"weights": self.heads.weights(index)})
+        previous = None
+        if episode.cycle:
+            assert self._before is not None, "a query came before"
+            previous = {"weights": self._before.weights(index)}
+        view._renew(episode, previous)
