@@ -7,6 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from alenv.descriptors import Descriptors, Situation, describe
 from alenv.ridge_episodes import RidgeEpisodes
 from alenv.settings import Protocol, Recipe
 
@@ -27,11 +28,12 @@ class BatchView:
         self._drawn = np.zeros(len(self._own.keys), dtype=bool)
         self._features: Tensor | None = None
         self._logits: Tensor | None = None
+        self._described: Descriptors | None = None
 
     def _forget(self, which: Indices) -> None:
         """Is told by the environment which episodes, int64 (n,), have changed."""
         self._drawn[which] = False
-        self._features = self._logits = None
+        self._features = self._logits = self._described = None
 
     def __len__(self) -> int:
         return len(self._own.keys)
@@ -96,6 +98,32 @@ class BatchView:
         """The softmax probabilities of the candidates, float32 (E, K, C)."""
         # Class by class, as the logits lie: along the last dimension it takes twenty times as long on a CPU.
         return self.logits.transpose(1, 2).softmax(1).transpose(1, 2)
+
+    def descriptors(self) -> Descriptors:
+        """What a policy sees of the candidates, ``candidates`` (E, K, 29) and ``context`` (E, 8).
+
+        They are those of ``View.descriptors``; see ``alenv.descriptors``.
+        """
+        if self._described is None:
+            landmarks, labels = self._episodes.landmarks, torch.from_numpy(self.labels).to(self.device)
+            with self._episodes.one.runtime.active():
+                candidates = torch.from_numpy(self.candidates).to(self.device)
+                situation = Situation(
+                    logits=self.logits.contiguous(),
+                    points=landmarks.points(candidates),
+                    typicality=landmarks.typicality(candidates),
+                    labeled=landmarks.points(torch.from_numpy(self.labeled).to(self.device)),
+                    labels=labels,
+                    anchors=landmarks.anchors,
+                    query_size=self.query_size,
+                )
+                self._described = describe(situation)
+        return self._described
+
+    def positions(self, indices: Indices) -> Tensor:
+        """Returns where images lie, float32 (..., d), for pool indices int64 (...); see ``View.positions``."""
+        with self._episodes.one.runtime.active():
+            return self._episodes.landmarks.points(torch.from_numpy(indices).to(self.device))
 
     # ---- the pool -------------------------------------------------------------------------------------------
 

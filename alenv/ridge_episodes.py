@@ -14,9 +14,10 @@ from torch import Tensor
 from alenv import observation, queries, rewards
 from alenv.env import ActiveLearningEnv
 from alenv.episode_batch import EpisodeBatch
+from alenv.landmarks import Landmarks
 from alenv.learners.linear import embedding_of
 from alenv.learners.ridge import PENALTIES
-from alenv.learners.ridge_batch import Heads, RidgeBatch, RidgeOfBatch
+from alenv.learners.ridge_batch import HeldOut, Heads, RidgeBatch, RidgeOfBatch
 from alenv.view import View
 
 Indices = NDArray[np.int64]
@@ -134,6 +135,24 @@ class RidgeEpisodes:
             self.purchases.now("validation")[:, None], right, self.purchases.cycle[:, None] + 1
         )
 
+    def gains(self, asked: Indices) -> Tensor:
+        """Returns how much each of the pool indices, int64 (E, K), would raise the smooth accuracy, float32 (E, K)."""
+        held_out = HeldOut(self._columns["validation"], self._splits["validation"].labels)
+        found = []
+        with self.one.runtime.active():
+            for i, oracle in enumerate(self._oracles):
+                labels = torch.from_numpy(oracle.answer(asked[i]))[None].to(self.device)
+                found.append(
+                    self._ridge.gains(slice(i, i + 1), self.rows(asked[i : i + 1]), labels, held_out)
+                )
+        return torch.cat(found)
+
+    @cached_property
+    def landmarks(self) -> Landmarks:
+        """Where the images of the pool lie; see ``View.positions``."""
+        with self.one.runtime.active():
+            return Landmarks(lambda rows: self.embedding[rows], len(self.embedding), self.device)
+
     # ---- what is told of them -------------------------------------------------------------------------------
 
     def earned(self) -> NDArray[np.float64]:
@@ -212,6 +231,7 @@ class RidgeEpisodes:
                 validation=validation,
                 costs=costs,
             )
+            self._views[index]._landmarks = self.landmarks  # TODO lazily
             self._renew(index)
         return self._views[index]
 

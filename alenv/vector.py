@@ -288,6 +288,26 @@ class RidgeVectorEnv(gym.vector.VectorEnv[Any, Any, NDArray[Any]]):
             asked[:, j] = self._read(array[:, j], everybody)[0]
         return self._episodes.worth(asked)
 
+    def gains(self, indices: Indices) -> Tensor:
+        """Returns how much the label of each of several images would raise a smooth validation accuracy.
+
+        It is what a policy can be taught to foresee: what ``peek`` would say of a query of one image, without its
+        steps. See ``RidgeBatch.gains``.
+
+        Args:
+            indices: int64 (E, K) pool indices.
+
+        Returns:
+            float32 (E, K), on the device.
+
+        Raises:
+            NotReset: Before the first ``reset``.
+            PeekNotAllowed: The environment was made without ``allow_peek=True`` or without a validation split.
+        """
+        self._one.check_peek()
+        self._check_begun()
+        return self._episodes.gains(indices)
+
     # ---- queries --------------------------------------------------------------------------------------------
 
     def _check_budget(self, which: Indices) -> None:

@@ -14,6 +14,8 @@ from alenv.learners.ridge import OF_CONSTANT
 from alenv.pool import OUTLIER
 
 PIECE = 128  # rows that are learned at once: an update takes a Cholesky factor of so many
+SHARPNESS = 15.0  # of the smooth accuracy
+GAINS_AT_ONCE = 8
 _CACHED = 3 * 2**20  # bytes of inverses that a core's cache keeps from their first product to their second
 
 
@@ -109,6 +111,7 @@ class RidgeBatch:
         self._weight = new(episodes)  # N
         self._classes = new(episodes, classes).bool()
         self.heads = Heads(new(episodes, classes, size), new(episodes, classes))
+        self._chosen = new(episodes).long()  # which of the penalties
         on_cpu = device.type == "cpu"
         self._chunk = max(1, _CACHED // (4 * penalties * size**2)) if on_cpu else episodes
 
@@ -190,6 +193,54 @@ class RidgeBatch:
         best = _best(slopes, squares, freedom, penalties, new.weight)
         return _heads(slopes, best, new.mean, new.target, self._classes[place][:, None])
 
+    def gains(self, place: slice, rows: Tensor, labels: Tensor, held_out: HeldOut) -> Tensor:
+        """Returns how much each of several single rows would raise a smooth accuracy, and changes nothing.
+
+        The smooth accuracy is the mean over held-out rows of sigmoid(15 (s - t)), s the score of the true class and t
+        the best other one; the penalty stays. A row x with leverage h moves the scores of a held-out row v by
+        ((v - m)^T P x + 1/N) (y - s(x)) / (1 + h), so that all of it follows from one product.
+
+        Args:
+            place: n of the episodes.
+            rows: float32 (n, K, D).
+            labels: int64 (n, K); a row of ``OUTLIER`` changes nothing.
+            held_out: What the accuracy is measured on.
+
+        Returns:
+            float32 (n, K).
+        """
+        heads = Heads(self.heads.slopes[place], self.heads.constants[place])
+        inverses = self._inverses[place].gather(
+            1, self._chosen[place][:, None, None, None].expand(-1, 1, *self._inverses.shape[2:])
+        )[:, 0]
+        total = (self._weight[place] + 1)[:, None]
+        shrink = (self._weight[place][:, None] / total).sqrt()  # what is left of a new row less the mean
+        x = (rows - self._mean[place][:, None]) * shrink[:, :, None]
+        products = x @ inverses  # (n, K, D)
+        spread = 1 + (products * x).sum(2)
+        at_mean = (products * self._mean[place][:, None]).sum(2)
+        along = (products @ held_out.columns - at_mean[:, :, None]) * (shrink / spread)[:, :, None]
+        along = along + (1 / (total * spread))[:, :, None]  # (n, K, V)
+        scores = torch.baddbmm(heads.constants[:, :, None], heads.slopes, rows.transpose(1, 2))
+        one_hot = torch.nn.functional.one_hot(labels.clamp(min=0), scores.shape[1])
+        classes = self._classes[place]
+        targets = one_hot - (classes / classes.sum(1, keepdim=True))[:, None]
+        errors = (targets - scores.transpose(1, 2)) * (labels != OUTLIER)[:, :, None]  # (n, K, C)
+        errors = errors.masked_fill(~classes[:, None], 0.0)
+        before = torch.baddbmm(
+            heads.constants[:, :, None], heads.slopes, held_out.columns.expand(len(rows), -1, -1)
+        )
+        start = _smooth(before[:, None], held_out.labels)
+        return torch.cat(
+            [
+                _smooth(before[:, None] + error[:, :, :, None] * moved[:, :, None], held_out.labels) - start
+                for error, moved in zip(
+                    errors.split(GAINS_AT_ONCE, 1), along.split(GAINS_AT_ONCE, 1), strict=True
+                )
+            ],
+            dim=1,
+        )
+
     def _centered(self, place: slice | Tensor, rows: Tensor, labels: Tensor) -> _Centered:
         """Returns what new rows (n, ..., B, D) with labels (n, ..., B) add to the centered problem."""
         mean, target, weight, classes = (
@@ -219,8 +270,23 @@ class RidgeBatch:
         )
 
     def _choose(self) -> None:
-        best = _best(self._slopes, self._squares, self._freedom, self._penalties, self._weight)
+        self._chosen = best = _best(self._slopes, self._squares, self._freedom, self._penalties, self._weight)
         self.heads = _heads(self._slopes, best, self._mean, self._target, self._classes)
+
+
+class HeldOut(NamedTuple):
+    """Rows with labels that heads are measured on: float32 (D, V), the rows as columns, and int64 (V,)."""
+
+    columns: Tensor
+    labels: Tensor
+
+
+def _smooth(scores: Tensor, labels: Tensor) -> Tensor:
+    """Returns the smooth accuracy (...) of scores (..., C, V) with labels int64 (V,)."""
+    place = labels.expand(*scores.shape[:-2], 1, -1)
+    own = scores.gather(-2, place)
+    best = scores.scatter(-2, place, -torch.inf).amax(-2, keepdim=True)
+    return (SHARPNESS * (own - best)).sigmoid().mean((-1, -2))
 
 
 class _Centered(NamedTuple):

@@ -1,0 +1,110 @@
+"""Networks that foresee what a label would bring, and the batch that follows from them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from alenv.descriptors import BOUND, CONTEXT, NAMES, Descriptors, standardized
+
+WIDTH = 64
+STAGES = (2.0, 20.0, 150.0)  # labels a class at which a blend is given; linear in the logarithm between them
+_PER_CLASS, _MARGIN = CONTEXT.index("log_labels_per_class"), NAMES.index("log_margin")
+
+
+class GainNetworks(nn.Module):
+    """Members that each score candidates one by one, in a single computation.
+
+    The output means nothing but an order within one episode's candidates.
+    """
+
+    def __init__(self, members: int, generator: torch.Generator, width: int = WIDTH) -> None:
+        """Draws the weights.
+
+        Args:
+            members: M.
+            generator: On the CPU.
+            width: Of the two hidden layers.
+        """
+        super().__init__()
+        sizes = (len(NAMES) + len(CONTEXT), width, width, 1)
+        self.weights = nn.ParameterList()
+        self.constants = nn.ParameterList()
+        for before, after in zip(sizes[:-1], sizes[1:], strict=True):
+            drawn = torch.randn(members, before, after, generator=generator)
+            self.weights.append(nn.Parameter(drawn * (2 / before) ** 0.5))
+            self.constants.append(nn.Parameter(torch.zeros(members, 1, after)))
+
+    def forward(self, candidates: Tensor, context: Tensor) -> Tensor:
+        """Scores candidates, float32 (E, K, 29) with context (E, 8): returns (M, E, K), or of (M, E, K, 29)."""
+        around = context.unsqueeze(-2).expand(*candidates.shape[:-1], -1)
+        rows = torch.cat([candidates, around], dim=-1)
+        members, shape = len(self.weights[0]), rows.shape[-3:-1]
+        hidden = (rows if rows.ndim == 4 else rows.expand(members, *rows.shape)).flatten(1, 2)
+        for layer, (weight, constant) in enumerate(zip(self.weights, self.constants, strict=True)):
+            hidden = torch.baddbmm(constant, hidden, weight)
+            if layer < len(self.weights) - 1:
+                hidden = hidden.relu()
+        return hidden.view(members, *shape)
+
+    @torch.no_grad()
+    def scores(self, described: Descriptors) -> Tensor:
+        """Returns the members' common score, standardized within the candidates, (E, K)."""
+        found = self(described.candidates, described.context)
+        return standardized(standardized(found.flatten(0, 1)).view_as(found).sum(0))
+
+
+@dataclass(frozen=True)
+class Blend:
+    """How a batch is put together, at 2, 20 and 150 labels a class.
+
+    Attributes:
+        network: Weight of the networks' score.
+        margin: Weight of -log margin.
+        diversity: What three times the cosine to the nearest of the batch takes away.
+    """
+
+    network: tuple[float, float, float] = (1.0, 0.7, 0.4)
+    margin: tuple[float, float, float] = (0.0, 0.3, 0.6)
+    diversity: tuple[float, float, float] = (1.6, 1.0, 0.5)
+
+    def at(self, context: Tensor) -> Tensor:
+        """Returns the three weights for contexts (E, 8), float32 (E, 3)."""
+        table = context.new_tensor([self.network, self.margin, self.diversity])
+        stages = context.new_tensor(STAGES).log()
+        place = context[:, _PER_CLASS].clamp(stages[0], stages[-1])
+        upper = torch.bucketize(place, stages).clamp(1, len(STAGES) - 1)
+        share = (place - stages[upper - 1]) / (stages[upper] - stages[upper - 1])
+        return (table[:, upper - 1] * (1 - share) + table[:, upper] * share).T
+
+
+def batches(scores: Tensor, points: Tensor, diversity: Tensor, count: int) -> Tensor:
+    """Chooses greedily: the best score less what the nearest of the batch takes away.
+
+    Args:
+        scores: float32 (E, K).
+        points: float32 (E, K, d), positions of unit length.
+        diversity: float32 (E,); see ``Blend``.
+        count: B, at most K.
+
+    Returns:
+        int64 (E, B), distinct places among the candidates, in the order of choice; of equal ones the first.
+    """
+    left, nearest = scores.clone(), torch.zeros_like(scores)
+    chosen = []
+    for _ in range(count):
+        place = (left - BOUND * diversity[:, None] * nearest).argmax(1, keepdim=True)
+        chosen.append(place)
+        left.scatter_(1, place, -torch.inf)
+        own = points.gather(1, place[:, :, None].expand(-1, -1, points.shape[2]))
+        nearest = torch.maximum(nearest, (points @ own.transpose(1, 2))[:, :, 0])
+    return torch.cat(chosen, dim=1)
+
+
+def blended(networks: GainNetworks, described: Descriptors, blend: Blend) -> tuple[Tensor, Tensor]:
+    """Returns the score of every candidate (E, K) and the weight of diversity (E,)."""
+    network, margin, diversity = blend.at(described.context).unbind(1)
+    scores = network[:, None] * networks.scores(described) + margin[:, None] * described.candidates[:, :, _MARGIN]
+    return scores, diversity

@@ -1,0 +1,145 @@
+"""Teaches networks what a label would bring, on ridge episodes where that is known in closed form."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from agents.policies.gain_network import Blend, GainNetworks, batches, blended
+from alenv.descriptors import NAMES
+from alenv.vector import RidgeVectorEnv
+
+SHOWN = 48  # candidates of a state whose gains are computed
+BEHAVIORS = ("log_margin", "typicality", "uncertain_gain_median", "log_leverage", "neighbor_disagreement")
+_PLACES = [NAMES.index(name) for name in BEHAVIORS]
+
+
+class Examples(NamedTuple):
+    """States with what the labels of some candidates would bring.
+
+    Attributes:
+        candidates: float16 (n, k, 29).
+        context: float32 (n, 8).
+        gains: float32 (n, k), with mean 0 and standard deviation 1 in each state.
+    """
+
+    candidates: Tensor
+    context: Tensor
+    gains: Tensor
+
+    @classmethod
+    def joined(cls, parts: Sequence[Examples]) -> Examples:
+        """Puts examples one after the other."""
+        return cls(*(torch.cat([part[at] for part in parts]) for at in range(3)))
+
+
+def collect(
+    env: RidgeVectorEnv, seeds: Sequence[int], networks: GainNetworks | None, generator: torch.Generator
+) -> Examples:
+    """Plays episodes, and says of every state what some candidates would bring.
+
+    Each episode behaves in its own way, drawn at random: chance, single descriptors, the networks, or mixtures.
+
+    Args:
+        env: With ``allow_peek=True``.
+        seeds: E of them.
+        networks: Those of the round before, or None.
+        generator: On the CPU.
+    """
+    env.reset(seed=list(seeds))
+    episodes, batch = env.num_envs, env.batch
+    size = batch.query_size
+    weights = torch.randn(episodes, len(BEHAVIORS), generator=generator).clamp(min=0)
+    weights *= torch.rand(episodes, len(BEHAVIORS), generator=generator) < 0.4
+    trust = torch.rand(episodes, generator=generator) * 1.5 * (torch.rand(episodes, generator=generator) < 0.7)
+    noise = torch.rand(episodes, generator=generator) ** 2
+    diversity = 2 * torch.rand(episodes, generator=generator)
+    found = []
+    for _ in range(env.protocol.cycles):
+        described, candidates = batch.descriptors(), batch.candidates
+        some = torch.rand(candidates.shape, generator=generator).argsort(1)[:, :SHOWN]
+        gains = env.gains(np.take_along_axis(candidates, some.numpy(), 1)).cpu()
+        spread = gains.std(1, keepdim=True, correction=0)
+        told = spread[:, 0] > 1e-7
+        gains = (gains - gains.mean(1, keepdim=True)) / spread.clamp(min=1e-7)
+        shown = described.candidates.cpu().gather(1, some[:, :, None].expand(-1, -1, len(NAMES)))
+        found.append(Examples(shown[told].half(), described.context.cpu()[told], gains[told]))
+        scores = (described.candidates[:, :, _PLACES].cpu() * weights[:, None]).sum(2)
+        if networks is not None:
+            scores += trust[:, None] * networks.scores(described).cpu()
+        scores -= noise[:, None] * torch.rand(scores.shape, generator=generator).clamp(min=1e-9).log().neg().log()
+        chosen = batches(scores, batch.positions(candidates).cpu(), diversity, size)
+        env.step(np.take_along_axis(candidates, chosen.numpy(), 1))
+    return Examples.joined(found)
+
+
+def fit(
+    networks: GainNetworks,
+    examples: Examples,
+    generator: torch.Generator,
+    epochs: int = 12,
+    lr: float = 2e-3,
+    size: int = 64,
+) -> list[float]:
+    """Raises each member's correlation with the gains within a state; every member has its own order of states.
+
+    Args:
+        networks: M members, changed in place.
+        examples: n states.
+        generator: On the CPU.
+        epochs: Passes over the states.
+        lr: Peak learning rate of Adam; it falls to 0 as a cosine.
+        size: States per step.
+
+    Returns:
+        The mean correlation of each epoch.
+    """
+    members, count = len(networks.weights[0]), len(examples.gains)
+    optimizer = torch.optim.Adam(networks.parameters(), lr)
+    steps = count // size
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, epochs * steps)
+    found = []
+    for _ in range(epochs):
+        orders = torch.stack([torch.randperm(count, generator=generator) for _ in range(members)])
+        total = 0.0
+        for step in range(steps):
+            rows = orders[:, step * size : (step + 1) * size]
+            scores = networks(examples.candidates[rows].float(), examples.context[rows])
+            loss = -correlation(scores, examples.gains[rows]).mean()
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            schedule.step()
+            total -= float(loss.detach())
+        found.append(total / max(steps, 1))
+    return found
+
+
+def correlation(scores: Tensor, gains: Tensor) -> Tensor:
+    """Returns the correlation within each state (...) of scores (..., k) with standardized gains (..., k)."""
+    apart = scores - scores.mean(-1, keepdim=True)
+    return (apart * gains).mean(-1) / apart.square().mean(-1).clamp(min=1e-8).sqrt()
+
+
+@torch.no_grad()
+def quality(networks: GainNetworks, examples: Examples) -> float:
+    """Returns the mean correlation of the members' common score with the gains."""
+    found = networks(examples.candidates.float(), examples.context)
+    return float(correlation(found.sub(found.mean(-1, keepdim=True)).div(found.std(-1, keepdim=True)).sum(0), examples.gains).mean())
+
+
+def play(env: RidgeVectorEnv, seeds: Sequence[int], networks: GainNetworks, blend: Blend) -> np.ndarray:
+    """Plays an episode per seed and returns the area under the curve of test accuracy, float64 (E,)."""
+    _, info = env.reset(seed=list(seeds))
+    batch, areas = env.batch, np.zeros(env.num_envs)
+    for _ in range(env.protocol.cycles):
+        candidates = batch.candidates
+        scores, diversity = blended(networks, batch.descriptors(), blend)
+        chosen = batches(scores, batch.positions(candidates), diversity, batch.query_size).cpu().numpy()
+        info = env.step(np.take_along_axis(candidates, chosen, 1))[4]
+        areas += info["test_accuracy"]
+    return areas / env.protocol.cycles
