@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     from agents.policies.choosing import ChooseStrategy
     from agents.policies.mixing import MixScores
     from agents.policies.picking import PickOneByOne
+    from agents.policies.playing import LearnedPolicy
     from agents.policies.predictor import as_predictor
-    from agents.policies.saved import LearnedPolicy, load_policy, save_policy
+    from agents.policies.saved import load_policy, save_policy
     from agents.policies.set_policies import SetGaussianPolicy, SetPickPolicy, SetTopKPolicy
     from agents.registry import register
 
@@ -55,7 +56,7 @@ _PLACES = {
     "Agent": "agents.base",
     "ChooseStrategy": "agents.policies.choosing",
     "DescribeCandidates": "agents.policies.candidates",
-    "LearnedPolicy": "agents.policies.saved",
+    "LearnedPolicy": "agents.policies.playing",
     "MixScores": "agents.policies.mixing",
     "PickOneByOne": "agents.policies.picking",
     "ScoreCandidates": "agents.policies.candidates",
