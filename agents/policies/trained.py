@@ -48,7 +48,7 @@ HARMLESS = (
 HARMLESS_TO_VECTORS = (VecCheckNan, VecMonitor, VecVideoRecorder)
 
 
-class Training(NamedTuple):
+class TrainedIn(NamedTuple):
     """The environment that a model was trained in.
 
     Attributes:
@@ -60,7 +60,7 @@ class Training(NamedTuple):
     arguments: dict[str, Any]
 
 
-def training_of(model: BaseAlgorithm) -> Training:
+def training_of(model: BaseAlgorithm) -> TrainedIn:
     """Returns what a model was trained in, as far as an agent that plays its policy has to repeat it.
 
     Raises:
@@ -89,7 +89,7 @@ def training_of(model: BaseAlgorithm) -> Training:
             f"The model was trained on an environment with {there}; wrap it in one of ChooseStrategy, "
             f"{', '.join(name for name in WRAPPERS if name != 'ChooseStrategy')}."
         )
-    return Training(layers[0].name, dict(layers[0].kwargs or {}))
+    return TrainedIn(layers[0].name, dict(layers[0].kwargs or {}))
 
 
 def _check_vector_wrapper(env: VecEnvWrapper) -> None:
