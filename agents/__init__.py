@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from agents.policies.choosing import ChooseStrategy
     from agents.policies.mixing import MixScores
     from agents.policies.picking import PickOneByOne
+    from agents.policies.playing import LearnedPolicy
     from agents.policies.predictor import as_predictor
     from agents.policies.saved import LearnedPolicy, load_policy, save_policy
     from agents.policies.sb3 import as_sb3
@@ -57,7 +58,7 @@ _PLACES = {
     "Agent": "agents.base",
     "ChooseStrategy": "agents.policies.choosing",
     "DescribeCandidates": "agents.policies.candidates",
-    "LearnedPolicy": "agents.policies.saved",
+    "LearnedPolicy": "agents.policies.playing",
     "MixScores": "agents.policies.mixing",
     "PickOneByOne": "agents.policies.picking",
     "ScoreCandidates": "agents.policies.candidates",

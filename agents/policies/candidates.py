@@ -11,7 +11,7 @@ from gymnasium import spaces
 
 from agents.policies.mixing import top_candidates
 from agents.policies.wrapping import Float32, PolicyEnv, as_array, chosen_scores
-from alenv import ActiveLearningEnv, Query, descriptors
+from alenv import ActiveLearningEnv, Query, View, descriptors
 from alenv.errors import InvalidQuery
 from alenv.seeding import Purpose, torch_stream
 
@@ -47,8 +47,12 @@ class DescribeCandidates(PolicyEnv):
         return action
 
     def _observation(self) -> Shown:
-        found = self.view.descriptors()
-        return {name: part.cpu().numpy() for name, part in found._asdict().items()}
+        return described(self.view)
+
+
+def described(view: View) -> Shown:
+    """Returns the observation of ``DescribeCandidates``."""
+    return {name: part.cpu().numpy() for name, part in view.descriptors()._asdict().items()}
 
 
 def described_space(candidates: int, extra: int = 0) -> spaces.Dict:

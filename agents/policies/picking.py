@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from agents.policies.candidates import DescribeCandidates, Shown, described_space, sizes
+from agents.policies.candidates import DescribeCandidates, Shown, described, described_space, sizes
 from agents.policies.wrapping import Choices, chosen_number
 from alenv import View
 from alenv.errors import InvalidQuery, InvalidState
@@ -85,18 +85,22 @@ class PickOneByOne(DescribeCandidates):
         return {"picked": list(self._picked)}
 
     def _observation(self) -> Shown:
-        shown = super()._observation()
-        columns = pick_columns(self.view, self._picked).cpu().numpy()
-        return {**shown, "candidates": np.concatenate([shown["candidates"], columns], axis=1)}
+        return described_with_picks(self.view, self._picked)
 
 
-def pick_columns(view: View, picked: list[int]) -> torch.Tensor:
-    """Returns what the picks so far say of each candidate, float32 (K, 2); see ``PickOneByOne``.
+def described_with_picks(view: View, picked: list[int]) -> Shown:
+    """Returns the observation of ``PickOneByOne``.
 
     Args:
         view: What may be read.
         picked: Positions among the candidates.
     """
+    shown = described(view)
+    columns = _pick_columns(view, picked).cpu().numpy()
+    return {**shown, "candidates": np.concatenate([shown["candidates"], columns], axis=1)}
+
+
+def _pick_columns(view: View, picked: list[int]) -> torch.Tensor:
     candidates = view.candidates
     columns = torch.zeros(len(candidates), 2, device=view.device)
     columns[:, 1] = FARTHEST

@@ -2,108 +2,101 @@
 
 from __future__ import annotations
 
-import io
 import json
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from gymnasium import spaces
-from numpy.typing import NDArray
+from safetensors.torch import load, save
 from stable_baselines3.common.base_class import BaseAlgorithm
-from stable_baselines3.common.policies import ActorCriticPolicy, BasePolicy
-from stable_baselines3.dqn.policies import DQNPolicy
+from stable_baselines3.common.policies import ActorCriticPolicy, BasePolicy, MultiInputActorCriticPolicy
+from stable_baselines3.dqn import policies as dqn
+from stable_baselines3.sac import policies as sac
 from torch import Tensor, nn
 
-from agents.base import Agent, Indices, Strategy
-from agents.compose import made_inside, needs_of, restore, states_of
+from agents.policies.acting import Brain, GaussianBrain, PickBrain, SetBrain, StockBrain, TopKBrain
+from agents.policies.candidates import described_space
 from agents.policies.choosing import Strategies
-from agents.spelling import POLICY, POLICY_CONFIG
-from alenv import STATS_SIZE
+from agents.policies.picking import PICK_COLUMNS
+from agents.policies.playing import (
+    CandidateChooser,
+    CandidatePicker,
+    CandidateScorer,
+    LearnedPolicy,
+    ScoreMixer,
+    StrategyChooser,
+)
+from agents.policies.set_network import SetNetwork
+from agents.policies.set_policies import (
+    SetExtractor,
+    SetGaussianPolicy,
+    SetPickPolicy,
+    SetPolicy,
+    SetTopKPolicy,
+)
+from agents.policies.trained import WRAPPERS, training_of
+from agents.policies.wrapping import Choices
+from agents.spelling import POLICY_CONFIG
+from alenv import STATS_SIZE, Query, descriptors
 from alenv.errors import AlenvError, CorruptRun, RunConflict, StorageError, UnknownName, unknown
 from alenv.files import publish_folder, write_bytes, write_text
 
-if TYPE_CHECKING:
-    from alenv import View
 
-FORMAT = 2  # since 2, strategies choose from the candidates
-WEIGHTS = "weights.pt"
-POLICIES: dict[str, type[BasePolicy]] = {"A2C": ActorCriticPolicy, "DQN": DQNPolicy, "PPO": ActorCriticPolicy}
+class _SetKind(NamedTuple):
+    """A set policy, what plays it, and the wrapper that it is for."""
+
+    policy: type[SetPolicy]
+    brain: type[SetBrain]
+    wrapper: str
+
+
+FORMAT = 3  # since 3, weights are safetensors, and there are other wrappers than ChooseStrategy
+WEIGHTS = "weights.safetensors"
+ACTOR_CRITIC = {"MlpPolicy": ActorCriticPolicy, "MultiInputPolicy": MultiInputActorCriticPolicy}
+STOCK: dict[str, dict[str, type[BasePolicy]]] = {
+    "A2C": dict(ACTOR_CRITIC),
+    "DQN": {"MlpPolicy": dqn.MlpPolicy, "MultiInputPolicy": dqn.MultiInputPolicy},
+    "PPO": dict(ACTOR_CRITIC),
+    "SAC": {"MlpPolicy": sac.MlpPolicy, "MultiInputPolicy": sac.MultiInputPolicy},
+}
+SETS: dict[str, _SetKind] = {
+    "SetGaussianPolicy": _SetKind(SetGaussianPolicy, GaussianBrain, "ScoreCandidates"),
+    "SetPickPolicy": _SetKind(SetPickPolicy, PickBrain, "PickOneByOne"),
+    "SetTopKPolicy": _SetKind(SetTopKPolicy, TopKBrain, "TopOfCandidates"),
+}
+AGENTS: dict[str, type[LearnedPolicy]] = {
+    "ChooseStrategy": StrategyChooser,
+    "MixScores": ScoreMixer,
+    "PickOneByOne": CandidatePicker,
+    "ScoreCandidates": CandidateScorer,
+    "TopOfCandidates": CandidateChooser,
+}
+ON_STATS = ("ChooseStrategy", "MixScores")
 ACTIVATIONS = ("ELU", "GELU", "Identity", "LeakyReLU", "ReLU", "SiLU", "Sigmoid", "Tanh")
-KEPT_OPTIONS = ("activation_fn", "net_arch", "ortho_init", "share_features_extractor")
-TRAINING_OPTIONS = ("optimizer_class", "optimizer_kwargs")  # of no use to a policy that only acts
+KEPT_OPTIONS = ("activation_fn", "n_critics", "net_arch", "ortho_init", "share_features_extractor", "width")
+# Of no use to a policy that only acts.
+TRAINING_OPTIONS = ("log_std_init", "optimizer_class", "optimizer_kwargs", "use_sde")
 
 
-class LearnedPolicy(Agent):
-    """Reads the state of learning and delegates each query to one of several agents.
+class _Shape(NamedTuple):
+    """What a policy is built for; None where it does not depend on it."""
 
-    The one that made the query is told what it earned; all keep their states.
-
-    Args:
-        policy: Maps ``stats`` to a preference for each agent.
-        strategies: How the agents are spelled, in the order of the policy's actions.
-        deterministic: Take the preferred one; otherwise draw one by its probability.
-    """
-
-    name: ClassVar[str] = POLICY
-    cost: ClassVar[str] = "one inference pass over the candidates, and that of the chosen strategy"
-    source: ClassVar[str] = "trained with Stable-Baselines3 on ChooseStrategy"
-
-    def __init__(self, policy: BasePolicy, strategies: tuple[str, ...], deterministic: bool = True) -> None:
-        self._policy = policy
-        self._agents = [made_inside(name) for name in strategies]
-        self.needs = ("validation", *needs_of(self._agents))
-        self._deterministic = deterministic
-        self._chosen: Agent | None = None  # the one that made the latest query
-
-    def reset(self, view: View, seed: int = 0) -> None:
-        """Starts an episode for all agents."""
-        super().reset(view, seed)
-        self._chosen = None
-        for each in self._agents:
-            each.reset(view, seed)
-
-    def act(self, observation: Any) -> Indices:
-        """Chooses an agent from ``stats`` and returns its query; the observation itself is not used."""
-        stream = self.stream()
-        stats = np.asarray(self.view.observation("stats"), dtype=np.float32)
-        if self._deterministic:
-            choice = int(self._policy.predict(stats, deterministic=True)[0])
-        else:
-            choice = int(torch.multinomial(self._probabilities(stats), 1, generator=stream))
-        agent = self._chosen = self._agents[choice]
-        return agent.query(self.view, stream) if isinstance(agent, Strategy) else agent.act(observation)
-
-    def update(self, reward: float | None, info: dict[str, Any]) -> None:
-        """Tells the agent that made the query."""
-        if self._chosen is not None:
-            self._chosen.update(reward, info)
-
-    def get_state(self) -> dict[str, Any]:
-        """Returns the states of the agents inside."""
-        return states_of(self._agents)
-
-    def set_state(self, state: dict[str, Any]) -> None:
-        """Restores what ``get_state`` gave."""
-        restore(self._agents, state)
-
-    @torch.no_grad()
-    def _probabilities(self, stats: NDArray[np.float32]) -> Tensor:
-        assert isinstance(self._policy, ActorCriticPolicy)
-        batch = torch.from_numpy(stats)[None]
-        probabilities: Tensor = self._policy.get_distribution(batch).distribution.probs[0]  # type: ignore[union-attr]  # Discrete
-        return probabilities
+    wrapper: str
+    arguments: dict[str, Any]
+    candidates: int | None
+    query_size: int | None
 
 
 def save_policy(model: BaseAlgorithm, path: str | Path) -> Path:
-    """Saves a trained model's policy as a folder that holds data only: ``config.json`` and the weights.
+    """Saves a trained model's policy as a folder that holds data only: ``config.json`` and safetensors.
 
     The folder appears complete or not at all, and an existing one is never overwritten.
 
     Args:
-        model: PPO, A2C or DQN with ``"MlpPolicy"``, trained on a ``ChooseStrategy`` environment.
+        model: PPO, A2C, DQN or SAC, trained on an environment in one of the wrappers for policies, with
+            ``"MlpPolicy"``, ``"MultiInputPolicy"`` or one of the set policies; it has that environment still.
         path: The folder to make.
 
     Returns:
@@ -111,19 +104,19 @@ def save_policy(model: BaseAlgorithm, path: str | Path) -> Path:
 
     Raises:
         RunConflict: The path exists.
-        UnknownName: The algorithm, the policy or one of its options cannot be saved as data.
+        UnknownName: The algorithm, the policy or one of its options cannot be saved as data, or something between the
+            policy and its wrapper changed what it saw; the message names it.
         StorageError: The folder cannot be written.
     """
     target = Path(path)
     config = json.dumps(_config(model), indent=2) + "\n"
     if target.exists():
         raise RunConflict(f"{target} exists; choose another folder for the policy.")
-    weights = io.BytesIO()
-    torch.save({name: value.detach().cpu() for name, value in model.policy.state_dict().items()}, weights)
+    weights = save({name: value.detach().cpu().clone() for name, value in _weights(model).items()})
 
     def fill(folder: Path) -> None:
         write_text(folder / POLICY_CONFIG, config)
-        write_bytes(folder / WEIGHTS, weights.getvalue())
+        write_bytes(folder / WEIGHTS, weights)
 
     try:
         publish_folder(target, fill)
@@ -139,52 +132,83 @@ def load_policy(path: str | Path, deterministic: bool = True) -> LearnedPolicy:
 
     Args:
         path: The folder.
-        deterministic: Take the preferred strategy; False draws one by its probability (not for DQN).
+        deterministic: Take the preferred action; False draws one by its probability (not for DQN).
 
     Raises:
         CorruptRun: The folder holds no policy, or one that cannot be read.
-        UnknownName: A strategy of the policy does not exist here.
+        UnknownName: A strategy or score of the policy does not exist here, or DQN is to draw.
     """
     folder = Path(path)
     if not (folder / POLICY_CONFIG).is_file():
         raise CorruptRun(f"{folder} holds no saved policy; give a folder that save_policy wrote.")
     try:
         config = json.loads((folder / POLICY_CONFIG).read_text())
-        policy, names = _rebuilt(config), tuple(config["strategies"])
-        policy.load_state_dict(torch.load(folder / WEIGHTS, map_location="cpu", weights_only=True))
+        _check(config, folder)
+        shape = _Shape(*(config[name] for name in _Shape._fields))
+        brain = _brain(config, shape, load((folder / WEIGHTS).read_bytes()))
+        agent = AGENTS[shape.wrapper](
+            brain, shape.arguments, deterministic, shape.candidates, shape.query_size
+        )
     except AlenvError:
         raise
     except Exception as error:  # a damaged file fails in as many ways as it can be damaged
         raise CorruptRun(
             f"The policy in {folder} cannot be read ({type(error).__name__}); save it again."
         ) from error
-    if not deterministic and not isinstance(policy, ActorCriticPolicy):
-        raise UnknownName(f"A {config['algorithm']} policy has no probabilities; leave deterministic=True.")
-    policy.set_training_mode(False)
-    return LearnedPolicy(policy, names, deterministic)
+    if not deterministic and isinstance(brain, StockBrain):
+        brain.require_probabilities()
+    return agent
 
 
 def _config(model: BaseAlgorithm) -> dict[str, Any]:
     """Returns all that is needed to build the policy again, as JSON values."""
     algorithm = type(model).__name__
-    if algorithm not in POLICIES:
-        raise unknown("algorithm whose policy can be saved", algorithm, POLICIES)
-    if type(model.policy) is not POLICIES[algorithm]:
-        raise UnknownName(f"A {type(model.policy).__name__} cannot be saved as data; train with 'MlpPolicy'.")
-    if not isinstance(model.action_space, Strategies) or not isinstance(model.observation_space, spaces.Box):
+    if algorithm not in STOCK:
+        raise unknown("algorithm whose policy can be saved", algorithm, STOCK)
+    kinds = {**STOCK[algorithm], **{name: kind.policy for name, kind in SETS.items()}}
+    policy = next((name for name, kind in kinds.items() if type(model.policy) is kind), None)
+    if policy is None:
         raise UnknownName(
-            "The model was not trained on a ChooseStrategy environment; wrap the environment in one."
+            f"A {type(model.policy).__name__} cannot be saved as data; train with one of {', '.join(kinds)}."
         )
-    normalizer = model.get_vec_normalize_env()
-    if normalizer is not None and normalizer.norm_obs:
-        raise UnknownName("VecNormalize changed the observations; train with VecNormalize(norm_obs=False).")
+    if model.use_sde:
+        raise UnknownName("A policy with use_sde=True cannot be saved as data; train without it.")
+    wrapper, arguments = training_of(model)
+    bound = wrapper not in ON_STATS and policy not in SETS
     return {
         "format": FORMAT,
         "algorithm": algorithm,
-        "strategies": list(model.action_space.names),
-        "observation_size": int(model.observation_space.shape[0]),
-        "policy": _plain({k: v for k, v in model.policy_kwargs.items() if k not in TRAINING_OPTIONS}),
+        "policy": policy,
+        "options": _plain({k: v for k, v in model.policy_kwargs.items() if k not in TRAINING_OPTIONS}),
+        "wrapper": wrapper,
+        "arguments": arguments,
+        "candidates": _candidates(model) if bound else None,
+        "query_size": _query_size(model) if bound else None,
+        "stats_size": STATS_SIZE,
+        "descriptors": descriptors.VERSION,
     }
+
+
+def _candidates(model: BaseAlgorithm) -> int:
+    assert isinstance(model.observation_space, spaces.Dict)
+    shape = model.observation_space["candidates"].shape
+    assert shape is not None
+    return int(shape[0])
+
+
+def _query_size(model: BaseAlgorithm) -> int | None:
+    """Returns B where the policy's own layers depend on it."""
+    space = model.action_space
+    return len(space.nvec) if isinstance(space, spaces.MultiDiscrete) else None
+
+
+def _weights(model: BaseAlgorithm) -> dict[str, Tensor]:
+    """Returns the weights of a policy; of a set policy those that act."""
+    if not isinstance(model.policy, SetPolicy):
+        return model.policy.state_dict()
+    assert isinstance(model.policy.mlp_extractor, SetExtractor)
+    deviation = getattr(model.policy, "log_std", torch.zeros(1))
+    return {**model.policy.mlp_extractor.network.state_dict(), "log_std": deviation}
 
 
 def _plain(options: dict[str, Any]) -> dict[str, Any]:
@@ -204,22 +228,67 @@ def _plain(options: dict[str, Any]) -> dict[str, Any]:
     return plain
 
 
-def _rebuilt(config: dict[str, Any]) -> BasePolicy:
-    """Builds the policy of a config with weights that mean nothing yet."""
-    if config["format"] != FORMAT or config["algorithm"] not in POLICIES:
+def _check(config: dict[str, Any], folder: Path) -> None:
+    """Refuses a config of another format, or one that rests on other numbers than those of here."""
+    if config["format"] != FORMAT:
         raise CorruptRun(
-            f"Format {config['format']!r} of {config['algorithm']!r} is unknown here; save the policy again."
+            f"{folder} is of format {config['format']!r}, which is not read here; save the policy again."
         )
-    if config["observation_size"] != STATS_SIZE:
+    wrapper, policy, stock = config["wrapper"], config["policy"], STOCK.get(config["algorithm"], {})
+    known = SETS[policy].wrapper == wrapper if policy in SETS else wrapper in WRAPPERS and policy in stock
+    if not known:
         raise CorruptRun(
-            f"The policy reads {config['observation_size']} numbers, stats has {STATS_SIZE}; train it again."
+            f"A {policy!r} of {config['algorithm']!r} on {wrapper!r} is unknown here; save the policy again."
         )
-    options = {name: config["policy"][name] for name in KEPT_OPTIONS if name in config["policy"]}
+    if wrapper in ON_STATS and config["stats_size"] != STATS_SIZE:
+        raise CorruptRun(
+            f"The policy reads {config['stats_size']} numbers, stats has {STATS_SIZE}; train it again."
+        )
+    if wrapper != "ChooseStrategy" and config["descriptors"] != descriptors.VERSION:
+        raise CorruptRun(
+            f"The policy was trained on version {config['descriptors']} of the descriptors, and this is version "
+            f"{descriptors.VERSION}; train it again."
+        )
+
+
+def _brain(config: dict[str, Any], shape: _Shape, weights: dict[str, Tensor]) -> Brain:
+    """Builds the network of a config and gives it its weights."""
+    options = {name: config["options"][name] for name in KEPT_OPTIONS if name in config["options"]}
     if "activation_fn" in options:
         if options["activation_fn"] not in ACTIVATIONS:
             raise unknown("activation", options["activation_fn"], ACTIVATIONS)
         options["activation_fn"] = getattr(nn, options["activation_fn"])
-    observations = spaces.Box(-1, 1, (STATS_SIZE,), np.float32)
-    build: Callable[..., BasePolicy] = POLICIES[config["algorithm"]]
-    with torch.random.fork_rng(devices=[]):  # SB3 draws initial weights from the global stream
-        return build(observations, Strategies(config["strategies"]), lambda _: 0.0, **options)
+    with torch.random.fork_rng(devices=[]):  # initial weights are drawn from the global stream
+        if config["policy"] in SETS:
+            extra = len(PICK_COLUMNS) if shape.wrapper == "PickOneByOne" else 0
+            width = {"width": options["width"]} if "width" in options else {}
+            network = SetNetwork(len(descriptors.NAMES) + extra, len(descriptors.CONTEXT), **width)
+            deviation = weights.pop("log_std")
+            network.load_state_dict(weights)
+            return SETS[config["policy"]].brain(network.eval(), deviation)
+        kind: Any = STOCK[config["algorithm"]][config["policy"]]
+        policy: BasePolicy = kind(_observations(shape), _actions(shape), lambda _: 0.0, **options)
+    policy.load_state_dict(weights)
+    policy.set_training_mode(False)
+    return StockBrain(policy, config["algorithm"])
+
+
+def _observations(shape: _Shape) -> spaces.Space[Any]:
+    if shape.wrapper in ON_STATS:
+        return spaces.Box(-1, 1, (STATS_SIZE,), np.float32)
+    assert shape.candidates is not None
+    return described_space(shape.candidates, len(PICK_COLUMNS) if shape.wrapper == "PickOneByOne" else 0)
+
+
+def _actions(shape: _Shape) -> spaces.Space[Any]:
+    if shape.wrapper == "ChooseStrategy":
+        return Strategies(shape.arguments["strategies"])
+    if shape.wrapper == "MixScores":
+        return spaces.Box(-1, 1, (len(shape.arguments["scores"]),), np.float32)
+    assert shape.candidates is not None
+    if shape.wrapper == "ScoreCandidates":
+        return spaces.Box(-1, 1, (shape.candidates,), np.float32)
+    if shape.wrapper == "PickOneByOne":
+        return Choices(shape.candidates)
+    assert shape.query_size is not None
+    return Query(shape.candidates, shape.query_size)

@@ -20,6 +20,7 @@ from agents.policies import plackett_luce
 from agents.policies.picking import PICK_COLUMNS
 from agents.policies.set_network import SetNetwork
 from alenv import descriptors
+from alenv.errors import UnknownName
 
 PICKED = len(descriptors.NAMES) + PICK_COLUMNS.index("picked")
 OUT_OF_REACH = -1e8  # finite, so that a set of which all is picked has a softmax too
@@ -43,7 +44,8 @@ class SetExtractor(nn.Module):
 
     def __init__(self, observations: spaces.Space[Any], width: int) -> None:
         super().__init__()
-        assert isinstance(observations, spaces.Dict)
+        if not isinstance(observations, spaces.Dict):
+            raise UnknownName("A set policy sees candidates; train it on an environment that describes them.")
         candidates, context = observations["candidates"].shape, observations["context"].shape
         assert candidates is not None
         assert context is not None
@@ -163,7 +165,8 @@ class SetTopKPolicy(SetPolicy):
     """Scores the candidates; B of them are drawn without replacement. For ``TopOfCandidates``."""
 
     def _distribution(self) -> Distribution:
-        assert isinstance(self.action_space, spaces.MultiDiscrete)
+        if not isinstance(self.action_space, spaces.MultiDiscrete):
+            raise UnknownName("A SetTopKPolicy names several candidates; train it on TopOfCandidates.")
         return PlackettLuceDistribution(len(self.action_space.nvec))
 
 
@@ -171,7 +174,8 @@ class SetGaussianPolicy(SetPolicy):
     """Scores the candidates, with normal noise. For ``ScoreCandidates``."""
 
     def _distribution(self) -> Distribution:
-        assert isinstance(self.action_space, spaces.Box)
+        if not isinstance(self.action_space, spaces.Box):
+            raise UnknownName("A SetGaussianPolicy scores every candidate; train it on ScoreCandidates.")
         return SharedGaussianDistribution(self.action_space.shape[0])
 
 
@@ -182,7 +186,8 @@ class SetPickPolicy(SetPolicy):
     """
 
     def _distribution(self) -> Distribution:
-        assert isinstance(self.action_space, spaces.Discrete)
+        if not isinstance(self.action_space, spaces.Discrete):
+            raise UnknownName("A SetPickPolicy picks one candidate; train it on PickOneByOne.")
         return PickDistribution(int(self.action_space.n))
 
     def _build_mlp_extractor(self) -> None:

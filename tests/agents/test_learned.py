@@ -9,10 +9,9 @@ import gymnasium as gym
 import numpy as np
 import pytest
 import torch
-from stable_baselines3 import A2C, DQN, PPO, SAC
+from stable_baselines3 import A2C, DQN, PPO
 from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.monitor import Monitor
-from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 from torch import nn
 
 import agents
@@ -71,7 +70,7 @@ def test_a_saved_policy_acts_as_the_model_did(tmp_path, algorithm):
 
 def test_loading_by_spelling(tmp_path, model):
     path = agents.save_policy(model, tmp_path / "policy")
-    assert sorted(each.name for each in path.iterdir()) == ["config.json", "weights.pt"]
+    assert sorted(each.name for each in path.iterdir()) == ["config.json", "weights.safetensors"]
     for text in (f"policy={path}", str(path)):
         agent = agents.make(text)
         assert isinstance(agent, agents.LearnedPolicy)
@@ -86,7 +85,7 @@ def test_loading_leaves_the_global_random_state_alone(tmp_path, model):
     assert torch.equal(torch.get_rng_state(), before)
     torch.manual_seed(123)
     again = agents.load_policy(path)
-    weights = (list(each._policy.parameters()) for each in (first, again))
+    weights = (list(each._brain.policy.parameters()) for each in (first, again))
     assert all(torch.equal(a, b) for a, b in zip(*weights, strict=True))
 
 
@@ -112,10 +111,10 @@ def test_dqn_has_no_probabilities(tmp_path):
 
 def test_nothing_is_overwritten(tmp_path, model):
     path = agents.save_policy(model, tmp_path / "deep" / "policy")
-    before = (path / "weights.pt").read_bytes()
+    before = (path / "weights.safetensors").read_bytes()
     with pytest.raises(RunConflict, match="exists"):
         agents.save_policy(model, path)
-    assert (path / "weights.pt").read_bytes() == before
+    assert (path / "weights.safetensors").read_bytes() == before
     assert [each.name for each in path.parent.iterdir()] == ["policy"]
 
 
@@ -141,7 +140,7 @@ class Touch:
 
 def test_loading_runs_no_code(tmp_path, model):
     path = agents.save_policy(model, tmp_path / "policy")
-    torch.save({"weight": Touch(tmp_path / "ran")}, path / "weights.pt")
+    torch.save({"weight": Touch(tmp_path / "ran")}, path / "weights.safetensors")
     with pytest.raises(CorruptRun, match="cannot be read"):
         agents.load_policy(path)
     assert not (tmp_path / "ran").exists()
@@ -159,16 +158,21 @@ def spoiled(**changes):
     ("spoil", "error"),
     [
         (lambda path: (path / "config.json").unlink(), CorruptRun),
-        (lambda path: (path / "weights.pt").unlink(), CorruptRun),
+        (lambda path: (path / "weights.safetensors").unlink(), CorruptRun),
         (lambda path: (path / "config.json").write_text("{"), CorruptRun),
         (lambda path: (path / "config.json").write_text("{}"), CorruptRun),
-        (lambda path: (path / "weights.pt").write_bytes(b"PK"), CorruptRun),
-        (spoiled(format=1), CorruptRun),
+        (lambda path: (path / "weights.safetensors").write_bytes(b"PK"), CorruptRun),
+        (spoiled(format=2), CorruptRun),
         (spoiled(algorithm="os"), CorruptRun),
-        (spoiled(observation_size=3), CorruptRun),
-        (spoiled(strategies=["random"]), CorruptRun),
-        (spoiled(strategies=["random", "margin", "no_such"]), UnknownName),
-        (spoiled(policy={"activation_fn": "Module"}), UnknownName),
+        (spoiled(algorithm="SAC"), CorruptRun),
+        (spoiled(policy="SetTopKPolicy"), CorruptRun),
+        (spoiled(wrapper="os"), CorruptRun),
+        (spoiled(wrapper="TopOfCandidates"), CorruptRun),
+        (spoiled(stats_size=3), CorruptRun),
+        (spoiled(arguments={}), CorruptRun),
+        (spoiled(arguments={"strategies": ["random"]}), CorruptRun),
+        (spoiled(arguments={"strategies": ["random", "margin", "no_such"]}), UnknownName),
+        (spoiled(options={"activation_fn": "Module"}), UnknownName),
     ],
 )
 def test_a_damaged_folder_is_refused(tmp_path, model, spoil, error):
@@ -200,14 +204,11 @@ def test_options_that_are_code_are_refused(tmp_path, options, message):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_models_of_other_kinds_are_refused(tmp_path):
-    with pytest.raises(UnknownName, match="SAC"):
-        agents.save_policy(SAC("MlpPolicy", gym.make("Pendulum-v1")), tmp_path / "policy")
-    with pytest.raises(UnknownName, match="ChooseStrategy"):
-        agents.save_policy(trained(env=gym.make("CartPole-v1"), steps=0), tmp_path / "policy")
-    normalized = VecNormalize(DummyVecEnv([make]), norm_obs=True)
-    with pytest.raises(UnknownName, match="norm_obs=False"):
-        agents.save_policy(trained(env=normalized, steps=0), tmp_path / "policy")
+def test_a_folder_of_an_earlier_format_is_refused_in_a_sentence(tmp_path, model):
+    path = agents.save_policy(model, tmp_path / "policy")
+    spoiled(format=2)(path)
+    with pytest.raises(CorruptRun, match=r"of format 2, which is not read here; save the policy again\.$"):
+        agents.load_policy(path)
 
 
 @pytest.mark.parametrize("name", ["random", "margin", "coreset+margin"])
