@@ -14,6 +14,7 @@ from agents.index import Description, names
 if TYPE_CHECKING:
     from agents.base import Agent, Strategy, best, feedback
     from agents.compose import Subset
+    from agents.in_batch import InBatch
     from agents.making import content, describe, make
     from agents.policies.choosing import ChooseStrategy
     from agents.policies.predictor import as_predictor
@@ -25,6 +26,7 @@ __all__ = [
     "Agent",
     "ChooseStrategy",
     "Description",
+    "InBatch",
     "LearnedPolicy",
     "Strategy",
     "Subset",
@@ -44,6 +46,7 @@ __all__ = [
 _PLACES = {
     "Agent": "agents.base",
     "ChooseStrategy": "agents.policies.choosing",
+    "InBatch": "agents.in_batch",
     "LearnedPolicy": "agents.policies.saved",
     "Strategy": "agents.base",
     "Subset": "agents.compose",
