@@ -14,6 +14,7 @@ from agents.index import Description, names
 if TYPE_CHECKING:
     from agents.base import Agent, Strategy, best, feedback
     from agents.compose import Subset
+    from agents.in_batch import InBatch
     from agents.making import content, describe, make
     from agents.policies.candidates import DescribeCandidates, ScoreCandidates, TopOfCandidates
     from agents.policies.choosing import ChooseStrategy
@@ -31,6 +32,7 @@ __all__ = [
     "ChooseStrategy",
     "DescribeCandidates",
     "Description",
+    "InBatch",
     "LearnedPolicy",
     "MixScores",
     "PickOneByOne",
@@ -65,6 +67,8 @@ _PLACES = {
     "SetGaussianPolicy": "agents.policies.set_policies",
     "SetPickPolicy": "agents.policies.set_policies",
     "SetTopKPolicy": "agents.policies.set_policies",
+    "InBatch": "agents.in_batch",
+    "LearnedPolicy": "agents.policies.saved",
     "Strategy": "agents.base",
     "Subset": "agents.compose",
     "TopOfCandidates": "agents.policies.candidates",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -13,7 +14,7 @@ from alenv.errors import InvalidQuery, NotReset, unknown
 from alenv.seeding import Purpose, torch_stream
 
 if TYPE_CHECKING:
-    from alenv import View
+    from alenv import BatchView, View
 
 Indices = NDArray[np.int64]
 POOLS = ("all", "candidates")
@@ -77,6 +78,18 @@ class Agent:
             int64 (B,) distinct unlabeled pool indices.
         """
         raise NotImplementedError
+
+    def act_in_batch(self, batch: BatchView, seeds: Sequence[int]) -> Indices | None:
+        """Chooses the next query of many episodes at once, where the agent can; it needs no ``reset`` for that.
+
+        Args:
+            batch: What may be read of E episodes.
+            seeds: E seeds, as ``reset`` takes them.
+
+        Returns:
+            int64 (E, B), what ``act`` would return in each episode; None where that takes an agent in each.
+        """
+        return None
 
     def update(self, reward: float | None, info: dict[str, Any]) -> None:
         """Tells the agent what its query earned; only agents that learn while they play listen.

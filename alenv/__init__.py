@@ -13,6 +13,7 @@ from alenv.registration import ENVIRONMENTS, environment_id, register_all, regis
 from alenv.settings import Protocol, Recipe
 
 if TYPE_CHECKING:
+    from alenv.batch_view import BatchView
     from alenv.data import Dataset
     from alenv.env import ActiveLearningEnv, core
     from alenv.learners.augmentation import Augmentation
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from alenv.observation import STATS_SIZE
     from alenv.runtime import Runtime
     from alenv.spaces import Query
+    from alenv.vector import RidgeVectorEnv
     from alenv.view import View
 
 __version__ = "0.1.0"
@@ -34,6 +36,7 @@ __all__ = [
     "STATS_SIZE",
     "ActiveLearningEnv",
     "Augmentation",
+    "BatchView",
     "Classifier",
     "Dataset",
     "Learner",
@@ -42,6 +45,7 @@ __all__ = [
     "Protocol",
     "Query",
     "Recipe",
+    "RidgeVectorEnv",
     "Runtime",
     "Step",
     "View",
@@ -57,12 +61,14 @@ __all__ = [
 _PLACES = {
     "ActiveLearningEnv": ("alenv.env", "ActiveLearningEnv"),
     "Augmentation": ("alenv.learners.augmentation", "Augmentation"),
+    "BatchView": ("alenv.batch_view", "BatchView"),
     "Classifier": ("alenv.nets", "Classifier"),
     "Dataset": ("alenv.data", "Dataset"),
     "Learner": ("alenv.learners.protocol", "Learner"),
     "Objective": ("alenv.learners.objectives", "Objective"),
     "Part": ("alenv.learners.objectives", "Part"),
     "Query": ("alenv.spaces", "Query"),
+    "RidgeVectorEnv": ("alenv.vector", "RidgeVectorEnv"),
     "Runtime": ("alenv.runtime", "Runtime"),
     "STATS_SIZE": ("alenv.observation", "STATS_SIZE"),
     "Step": ("alenv.learners.objectives", "Step"),

@@ -129,4 +129,6 @@ def drawn_candidates(taken: NDArray[np.bool_], labeled: int, key: int, cycle: in
     random = numpy_stream(key, Purpose.CANDIDATES, cycle)
     order = random.choice(len(taken), enough, replace=False)
     drawn = order[~taken[order]][:count]
+    if len(drawn) == count:
+        return drawn
     return np.resize(drawn if len(drawn) else order, count)

@@ -40,7 +40,7 @@ class RidgeVectorEnv(gym.vector.VectorEnv[Any, Any, NDArray[Any]]):
 
     Attributes:
         batch: What an agent may read of all episodes; ``view(i)`` shows one of them.
-        recipe, protocol, options, runtime, rows, class_names, offers: As of ``ActiveLearningEnv``.
+        recipe, protocol, options, runtime, rows, class_names, test_size, offers: As of ``ActiveLearningEnv``.
     """
 
     def __init__(
@@ -83,6 +83,7 @@ class RidgeVectorEnv(gym.vector.VectorEnv[Any, Any, NDArray[Any]]):
         self.recipe, self.protocol = one.recipe, one.protocol
         self.options, self.runtime = one.options, one.runtime
         self.rows, self.class_names, self.offers = one.rows, one.class_names, one.offers
+        self.test_size = one.test_size
         self.num_envs, self.render_mode = int(num_envs), render_mode
         mode = AutoresetMode(autoreset_mode)
         self.metadata = {**one.metadata, "autoreset_mode": mode}

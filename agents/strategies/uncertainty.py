@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from agents.base import Indices, Strategy, best
 from agents.registry import register
+from alenv.seeding import Purpose, torch_stream
 
 if TYPE_CHECKING:
-    from alenv import View
+    from alenv import BatchView, View
 
 
 def least_confidence(logits: Tensor) -> Tensor:
@@ -56,6 +59,24 @@ class Uncertainty(Strategy):
         scores = self.score(view.logits(indices))
         chosen: Indices = indices[best(scores, count, generator).numpy()]
         return chosen
+
+    def act_in_batch(self, batch: BatchView, seeds: Sequence[int]) -> Indices | None:
+        """Scores the candidates of all episodes at once; None for the whole pool, or where candidates repeat."""
+        if self.pool != "candidates":
+            return None
+        candidates, cycle = batch.candidates, batch.cycle
+        order = np.argsort(candidates, axis=1)
+        candidates = np.take_along_axis(candidates, order, axis=1)  # as ``query`` has them
+        count = batch.query_size
+        if candidates.shape[1] <= count or (candidates[:, 1:] == candidates[:, :-1]).any():
+            return None
+        scores = self.score(batch.logits.flatten(0, 1)).view(candidates.shape)
+        scores = scores.gather(1, torch.from_numpy(order).to(scores.device))
+        picked = [
+            best(each, count, torch_stream(int(seed), Purpose.AGENT, int(number))).numpy()
+            for each, seed, number in zip(scores, seeds, cycle, strict=True)
+        ]
+        return np.take_along_axis(candidates, np.stack(picked), axis=1)
 
 
 @register

@@ -59,6 +59,7 @@ def measure(env_id: str, settings: Mapping[str, Any], steps: int) -> dict[str, A
         "steps_per_second": round(1 / middle, 1),
         "steps": len(times),
         "environment": env_id,
+        "head": inner.recipe.head,
         "found": inner.dataset_found,
         "settings": dict(settings),
         "device": inner.runtime.device,

@@ -303,10 +303,33 @@ def test_a_training_step_of_resnet18_costs_three_passes() -> None:
 
 
 def test_bench_env() -> None:
-    code, out, _ = run("bench", "env", "ALDigitsRidge-v0", "--steps", "3", "--json")
+    code, out, _ = run("bench", "env", "ALDigitsRidge-v0", "--steps", "3", "--num-envs", "3", "--json")
     found = json.loads(out)
     assert (code, found["threads"], found["steps"] >= 3) == (0, 1, True)
     assert 0 < found["milliseconds_per_step"] <= found["slowest_milliseconds"]
+    assert [(row["episodes"], row["agent"]) for row in found["rows"]] == [
+        (kind, agent) for agent in ("random", "margin") for kind in ("single", "sync", "batched")
+    ]
+
+
+def test_bench_env_plays_what_is_asked_for() -> None:
+    small = ("--set", "pool_size=300", "query_size=5", "budget=10", "ridge_penalty=0.5", "observe=progress")
+    given = ("ALDigitsRidge-v0", "--steps", "3", "--agents", "least_confidence", "--num-envs", "2", *small)
+    code, out, _ = run("bench", "env", *given, "--json")
+    found = json.loads(out)
+    assert code == 0
+    assert [(row["together"], row["steps"]) for row in found["rows"]] == [(1, 4), (2, 4), (2, 4)]
+    for row in found["rows"]:
+        assert 0 < row["steps_per_second"] < row["environment_steps_per_second"]
+    # One product of 5 rows and one that takes them out of 64 x 64 numbers, the small ones, 200 rows of 10 classes.
+    work = 4 * 64 * 64 * 5 + 4 * 64 * 25 + 4 * 64 * 5 * 10 + 2 * 64 * 10 * 200
+    assert found["floor"]["operations_per_step"] == work
+    words = run("bench", "env", *given)[1]
+    assert all(word in words for word in ("batched", "least_confidence", "GFLOP/s"))
+    assert "did you mean 'margin'" in error("bench", "env", "ALDigitsRidge-v0", "--agents", "margn")
+    network = ("ALDigits-v0", "--set", "epochs=1", "width=4", "budget=20", "--steps", "1")
+    assert "rows" not in json.loads(run("bench", "env", *network, "--json")[1])
+    assert "has no batch" in run("bench", "env", *network, "--agents", "margin")[2]
 
 
 def test_compare_prints_a_table_and_writes_its_files(tmp_path: Path) -> None:
