@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from agents.policies.picking import PickOneByOne
     from agents.policies.playing import LearnedPolicy
     from agents.policies.predictor import as_predictor
-    from agents.policies.saved import LearnedPolicy, load_policy, save_policy
+    from agents.policies.saved import load_policy, save_policy
     from agents.policies.sb3 import as_sb3
     from agents.policies.set_policies import SetGaussianPolicy, SetPickPolicy, SetTopKPolicy
     from agents.registry import register
@@ -68,7 +68,6 @@ _PLACES = {
     "SetPickPolicy": "agents.policies.set_policies",
     "SetTopKPolicy": "agents.policies.set_policies",
     "InBatch": "agents.in_batch",
-    "LearnedPolicy": "agents.policies.saved",
     "Strategy": "agents.base",
     "Subset": "agents.compose",
     "TopOfCandidates": "agents.policies.candidates",

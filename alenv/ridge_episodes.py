@@ -17,7 +17,7 @@ from alenv.episode_batch import EpisodeBatch
 from alenv.landmarks import Landmarks
 from alenv.learners.linear import embedding_of
 from alenv.learners.ridge import PENALTIES
-from alenv.learners.ridge_batch import HeldOut, Heads, RidgeBatch, RidgeOfBatch
+from alenv.learners.ridge_batch import Heads, HeldOut, RidgeBatch, RidgeOfBatch
 from alenv.view import View
 
 Indices = NDArray[np.int64]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 import torch
@@ -32,7 +33,7 @@ class GainNetworks(nn.Module):
         sizes = (len(NAMES) + len(CONTEXT), width, width, 1)
         self.weights = nn.ParameterList()
         self.constants = nn.ParameterList()
-        for before, after in zip(sizes[:-1], sizes[1:], strict=True):
+        for before, after in itertools.pairwise(sizes):
             drawn = torch.randn(members, before, after, generator=generator)
             self.weights.append(nn.Parameter(drawn * (2 / before) ** 0.5))
             self.constants.append(nn.Parameter(torch.zeros(members, 1, after)))
@@ -106,5 +107,7 @@ def batches(scores: Tensor, points: Tensor, diversity: Tensor, count: int) -> Te
 def blended(networks: GainNetworks, described: Descriptors, blend: Blend) -> tuple[Tensor, Tensor]:
     """Returns the score of every candidate (E, K) and the weight of diversity (E,)."""
     network, margin, diversity = blend.at(described.context).unbind(1)
-    scores = network[:, None] * networks.scores(described) + margin[:, None] * described.candidates[:, :, _MARGIN]
+    scores = (
+        network[:, None] * networks.scores(described) + margin[:, None] * described.candidates[:, :, _MARGIN]
+    )
     return scores, diversity

@@ -55,7 +55,9 @@ def collect(
     size = batch.query_size
     weights = torch.randn(episodes, len(BEHAVIORS), generator=generator).clamp(min=0)
     weights *= torch.rand(episodes, len(BEHAVIORS), generator=generator) < 0.4
-    trust = torch.rand(episodes, generator=generator) * 1.5 * (torch.rand(episodes, generator=generator) < 0.7)
+    trust = (
+        torch.rand(episodes, generator=generator) * 1.5 * (torch.rand(episodes, generator=generator) < 0.7)
+    )
     noise = torch.rand(episodes, generator=generator) ** 2
     diversity = 2 * torch.rand(episodes, generator=generator)
     found = []
@@ -71,7 +73,9 @@ def collect(
         scores = (described.candidates[:, :, _PLACES].cpu() * weights[:, None]).sum(2)
         if networks is not None:
             scores += trust[:, None] * networks.scores(described).cpu()
-        scores -= noise[:, None] * torch.rand(scores.shape, generator=generator).clamp(min=1e-9).log().neg().log()
+        scores -= (
+            noise[:, None] * torch.rand(scores.shape, generator=generator).clamp(min=1e-9).log().neg().log()
+        )
         chosen = batches(scores, batch.positions(candidates).cpu(), diversity, size)
         env.step(np.take_along_axis(candidates, chosen.numpy(), 1))
     return Examples.joined(found)
@@ -111,7 +115,7 @@ def fit(
             scores = networks(examples.candidates[rows].float(), examples.context[rows])
             loss = -correlation(scores, examples.gains[rows]).mean()
             optimizer.zero_grad()
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
             optimizer.step()
             schedule.step()
             total -= float(loss.detach())
@@ -129,7 +133,11 @@ def correlation(scores: Tensor, gains: Tensor) -> Tensor:
 def quality(networks: GainNetworks, examples: Examples) -> float:
     """Returns the mean correlation of the members' common score with the gains."""
     found = networks(examples.candidates.float(), examples.context)
-    return float(correlation(found.sub(found.mean(-1, keepdim=True)).div(found.std(-1, keepdim=True)).sum(0), examples.gains).mean())
+    return float(
+        correlation(
+            found.sub(found.mean(-1, keepdim=True)).div(found.std(-1, keepdim=True)).sum(0), examples.gains
+        ).mean()
+    )
 
 
 def play(env: RidgeVectorEnv, seeds: Sequence[int], networks: GainNetworks, blend: Blend) -> np.ndarray:

@@ -235,7 +235,7 @@ class RidgeBatch:
             [
                 _smooth(before[:, None] + error[:, :, :, None] * moved[:, :, None], held_out.labels) - start
                 for error, moved in zip(
-                    errors.split(GAINS_AT_ONCE, 1), along.split(GAINS_AT_ONCE, 1), strict=True
+                    torch.split(errors, GAINS_AT_ONCE, 1), torch.split(along, GAINS_AT_ONCE, 1), strict=True
                 )
             ],
             dim=1,

@@ -1,0 +1,114 @@
+"""What every way of training a policy has in common: it goes on in rounds, and can be saved between them."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar, TypeVar
+
+from alenv import plugins
+from alenv.errors import unknown
+
+SELECTION_SEEDS = (
+    10_000  # training draws its episodes below, selection from here, reports from REPORT_SEEDS on
+)
+REPORT_SEEDS = 20_000
+
+
+@dataclass(frozen=True)
+class Task:
+    """An environment to learn in.
+
+    Attributes:
+        env_id: A registered id.
+        settings: Its kwargs, JSON values.
+    """
+
+    env_id: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Trainer(ABC):
+    """Trains a policy round by round; ``alenv train`` saves it after each.
+
+    All randomness of a round comes from (seed, round), and episodes begin and end within one, so that a training that
+    was stopped goes on to the same bytes on a CPU.
+
+    Args:
+        tasks: Where to learn.
+        seed: Decides the training.
+
+    Attributes:
+        name: How ``alenv train`` calls it.
+        round: Rounds that are done.
+        steps: Steps that are done, in the trainer's own unit (``unit``).
+    """
+
+    name: ClassVar[str] = ""
+    unit: ClassVar[str] = "steps"
+    source: ClassVar[str] = ""
+
+    def __init__(self, tasks: Sequence[Task], seed: int = 0) -> None:
+        self.tasks, self.seed = tuple(tasks), seed
+        self.round = self.steps = 0
+
+    @abstractmethod
+    def advance(self, total: int) -> dict[str, float]:
+        """Plays and learns one round more.
+
+        Args:
+            total: Steps of the whole training, for schedules; a round does not go far beyond it.
+
+        Returns:
+            What there is to be told of the round, by the name that TensorBoard shows.
+        """
+
+    @abstractmethod
+    def save(self, path: Path, made: Mapping[str, Any]) -> None:
+        """Writes the policy as a folder that ``agents.make("policy=FOLDER")`` loads.
+
+        Args:
+            path: The folder to make.
+            made: How it was made, JSON values, kept with it.
+
+        Raises:
+            RunConflict: The path exists.
+        """
+
+    @abstractmethod
+    def get_state(self) -> dict[str, Any]:
+        """Returns all that the next round depends on, as tensors and scalars."""
+
+    @abstractmethod
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Restores what ``get_state`` gave."""
+
+
+_TRAINERS: dict[str, type[Trainer]] = {}
+Kind = TypeVar("Kind", bound=type[Trainer])
+
+
+def trainer(kind: Kind) -> Kind:
+    """Registers a trainer under its ``name``; a class decorator."""
+    _TRAINERS[kind.name] = kind
+    return kind
+
+
+def trainers() -> dict[str, type[Trainer]]:
+    """Returns all trainers by name; every file of ``agents.policies`` is looked through."""
+    plugins.walk("agents.policies")
+    return dict(_TRAINERS)
+
+
+def find_trainer(name: str) -> type[Trainer]:
+    """Returns a trainer's class.
+
+    Raises:
+        UnknownName: There is none of that name.
+    """
+    found = trainers()
+    if name not in found:
+        raise unknown("agent that can be trained", name, found)
+    return found[name]
