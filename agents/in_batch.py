@@ -11,11 +11,11 @@ from agents.base import Agent
 from agents.making import make
 
 if TYPE_CHECKING:
-    from alenv import RidgeVectorEnv
+    from alenv import BatchedEnv
 
 
 class InBatch:
-    """An agent that queries for every episode of a ``RidgeVectorEnv``, as it would in an environment of its own.
+    """An agent that queries for every episode of a ``BatchedEnv``, as it would in an environment of its own.
 
     Agents that can choose for all episodes at once do (``Agent.act_in_batch``); of others there is one per episode,
     which reads the view of its own. The seed of each is its episode's key, and each starts anew with an episode. They
@@ -30,7 +30,7 @@ class InBatch:
         MissingHead: At ``act``: the recipe does not offer what the agent needs.
     """
 
-    def __init__(self, text: str, env: RidgeVectorEnv) -> None:
+    def __init__(self, text: str, env: BatchedEnv) -> None:
         self._text, self._env = text, env
         self._all = make(text)
         self._each: list[Agent] = []

@@ -14,6 +14,7 @@ from alenv.settings import Protocol, Recipe
 
 if TYPE_CHECKING:
     from alenv.batch_view import BatchView
+    from alenv.batched_env import BatchedEnv
     from alenv.data import Dataset
     from alenv.env import ActiveLearningEnv, core
     from alenv.learners.augmentation import Augmentation
@@ -37,6 +38,7 @@ __all__ = [
     "ActiveLearningEnv",
     "Augmentation",
     "BatchView",
+    "BatchedEnv",
     "Classifier",
     "Dataset",
     "Learner",
@@ -62,6 +64,7 @@ _PLACES = {
     "ActiveLearningEnv": ("alenv.env", "ActiveLearningEnv"),
     "Augmentation": ("alenv.learners.augmentation", "Augmentation"),
     "BatchView": ("alenv.batch_view", "BatchView"),
+    "BatchedEnv": ("alenv.batched_env", "BatchedEnv"),
     "Classifier": ("alenv.nets", "Classifier"),
     "Dataset": ("alenv.data", "Dataset"),
     "Learner": ("alenv.learners.protocol", "Learner"),

@@ -41,22 +41,32 @@ class BatchView:
     @property
     def recipe(self) -> Recipe:
         """How the classifier is trained; see ``View.recipe``."""
-        return self._episodes.one.recipe.without_paths()
+        return self._episodes.recipe.without_paths()
 
     @property
     def protocol(self) -> Protocol:
         """What is bought when; see ``View.protocol``."""
-        return self._episodes.one.protocol.without_paths()
+        return self._episodes.protocol.without_paths()
 
     @property
     def num_classes(self) -> int:
         """C."""
-        return len(self._episodes.one.class_names)
+        return self._episodes.num_classes
 
     @property
     def query_size(self) -> int:
         """B."""
-        return self._episodes.one.protocol.query_size
+        return self._episodes.protocol.query_size
+
+    @property
+    def query_sizes(self) -> Indices:
+        """How many images of a query, its first ones, an episode buys, int64 (E,); B unless each has its own task."""
+        return self._episodes.query_sizes.copy()
+
+    @property
+    def classes(self) -> NDArray[np.bool_]:
+        """The classes that each episode has, bool (E, C); all unless each has its own task."""
+        return self._episodes.classes.copy()
 
     @property
     def device(self) -> torch.device:
@@ -82,14 +92,14 @@ class BatchView:
     def features(self) -> Tensor:
         """The embedding of the candidates, float32 (E, K, D)."""
         if self._features is None:
-            self._features = self._episodes.rows(self.candidates)
+            self._features = self._episodes.rows(np.arange(len(self)), self.candidates)
         return self._features
 
     @property
     def logits(self) -> Tensor:
         """The logits of the candidates, float32 (E, K, C)."""
         if self._logits is None:
-            with self._episodes.one.runtime.active():
+            with self._episodes.runtime.active():
                 self._logits = self._episodes.heads.logits(self.features, self.recipe.beta)
         return self._logits
 
@@ -160,7 +170,7 @@ class BatchView:
     @property
     def validation_accuracy(self) -> NDArray[np.float64] | None:
         """Accuracy on the validation split after the latest cycle, float64 (E,); None without a split."""
-        size = self._episodes.one.protocol.validation
+        size = self._episodes.protocol.validation
         return self._own.now("validation") / size if size else None
 
     @property

@@ -33,6 +33,7 @@ from alenv.presets import plain, resolve
 from alenv.progress import progress
 from alenv.registration import environment_id
 from alenv.scores import Facts
+from alenv.settings import Protocol
 from alenv.spaces import Query
 from alenv.view import View
 
@@ -455,13 +456,7 @@ class ActiveLearningEnv(gym.Env[Any, Any]):
     def check_budget(self) -> None:
         """Raises ``EpisodeOver`` where the budget is spent, so that there is no next step."""
         if self._current().cycle >= self.protocol.cycles:
-            raise self.budget_spent()
-
-    def budget_spent(self) -> EpisodeOver:
-        """Returns the error of a step after the last."""
-        return EpisodeOver(
-            f"The budget of {self.protocol.budget} labels is spent; call reset to start another episode."
-        )
+            raise budget_spent(self.protocol)
 
     def check_peek(self) -> None:
         """Raises ``PeekNotAllowed`` where the settings do not allow to peek."""
@@ -524,3 +519,10 @@ def core(env: gym.Env[Any, Any]) -> ActiveLearningEnv:
             f"{env} is no active-learning environment; make one with gym.make, such as ALDigits-v0."
         )
     return inside
+
+
+def budget_spent(protocol: Protocol) -> EpisodeOver:
+    """Returns the error of a step after the last."""
+    return EpisodeOver(
+        f"The budget of {protocol.budget} labels is spent; call reset to start another episode."
+    )

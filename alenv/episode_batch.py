@@ -16,6 +16,7 @@ class EpisodeBatch:
 
     Attributes:
         keys: E episode keys.
+        initial_size: int64 (E,), labels of the initial set.
         cycle: int64 (E,), queries answered.
         count: int64 (E,), labels bought.
         labeled: int64 (E, most) pool indices in the order of purchase, the first ``count`` of each row.
@@ -31,7 +32,7 @@ class EpisodeBatch:
     ) -> None:
         """Allocates the arrays; ``begin`` starts an episode."""
         most = initial_size + query_size * cycles
-        self._initial_size = initial_size
+        self.initial_size = np.full(episodes, initial_size, dtype=np.int64)
         self.keys = [0] * episodes
         self.cycle, self.count, self.replaced = (np.zeros(episodes, dtype=np.int64) for _ in range(3))
         self.labeled = np.zeros((episodes, most), dtype=np.int64)
@@ -92,7 +93,7 @@ class EpisodeBatch:
             self.keys[index],
             self.labeled[index, :count].copy(),
             self.labels[index, :count].copy(),
-            self._initial_size,
+            int(self.initial_size[index]),
             correct["test"],
             correct["validation"],
             int(self.replaced[index]),

@@ -29,16 +29,22 @@ class RidgeEpisodes:
 
     Attributes:
         one: The environment, which gives settings, pool, initial sets and labels; it is never stepped.
+        recipe, protocol, options, runtime: Its settings.
         purchases: What was bought, and the accuracies.
-        heads: What is fitted, (E, C, D) and (E, C).
         embedding: float32 (N, D), of the pool.
+        num_classes: C.
+        classes: bool (E, C), the classes that each episode has.
+        query_sizes: int64 (E,), how many images of a query each episode buys.
     """
 
     def __init__(self, one: ActiveLearningEnv, episodes: int) -> None:
         """Allocates E episodes; ``begin`` starts them."""
         self.one = one
+        self.recipe, self.protocol = one.recipe, one.protocol
+        self.options, self.runtime = one.options, one.runtime
         self.embedding = embedding_of(one._images)
-        classes, penalty, protocol = len(one.class_names), one.recipe.ridge_penalty, one.protocol
+        self.num_classes = classes = len(one.class_names)
+        penalty, protocol = one.recipe.ridge_penalty, one.protocol
         penalties = PENALTIES if isinstance(penalty, str) else (penalty,)
         self._penalties = torch.tensor([penalties], device=self.device)
         self._ridge = RidgeBatch(episodes, self.embedding.shape[1], classes, len(penalties), self.device)
@@ -52,6 +58,8 @@ class RidgeEpisodes:
         }
         sizes = protocol.initial_size, protocol.query_size, protocol.cycles
         self.purchases = EpisodeBatch(episodes, len(one.rows), classes, *sizes)
+        self.classes = np.ones((episodes, classes), dtype=bool)
+        self.query_sizes = np.full(episodes, protocol.query_size, dtype=np.int64)
         self._views: dict[int, View] = {}
 
     @property
@@ -64,22 +72,23 @@ class RidgeEpisodes:
         """What is fitted, (E, C, D) and (E, C)."""
         return self._ridge.heads
 
-    @cached_property
-    def unit(self) -> Tensor:
-        """The embedding as observations show it, float32 (N, D)."""
-        return torch.nn.functional.normalize(self.embedding, dim=1).nan_to_num(0.0).clamp(-1, 1)
+    def rows(self, which: Indices, indices: Indices) -> Tensor:
+        """Returns the embedding of pool indices (n, m) of some episodes (n,), float32 (n, m, D)."""
+        return _gathered(self.embedding, indices)
 
-    def rows(self, indices: Indices, of: Tensor | None = None) -> Tensor:
-        """Returns rows of the embedding, or of another (N, D), for pool indices (...): float32 (..., D)."""
-        source = self.embedding if of is None else of
-        flat = torch.from_numpy(indices.ravel()).to(self.device)
-        return source.index_select(0, flat).view(*indices.shape, source.shape[1])
+    def unit_rows(self, indices: Indices) -> Tensor:
+        """Returns the same of all episodes as observations show it, of unit length."""
+        return _gathered(self._unit, indices)
+
+    @cached_property
+    def _unit(self) -> Tensor:
+        return torch.nn.functional.normalize(self.embedding, dim=1).nan_to_num(0.0).clamp(-1, 1)
 
     # ---- one cycle ------------------------------------------------------------------------------------------
 
     def begin(self, which: Indices, keys: list[int]) -> None:
         """Starts some episodes, int64 (n,), with their keys: buys the initial sets, fits and measures."""
-        with self.one.runtime.active():
+        with self.runtime.active():
             initial = np.stack([self.one._initial_sets.of(key) for key in keys])
         for i, key in zip(which, keys, strict=True):
             self._oracles[i].begin(key)
@@ -97,8 +106,8 @@ class RidgeEpisodes:
         labels = np.stack([self._oracles[i].reveal(new) for i, new in zip(which, indices, strict=True)])
         self.purchases.add(which, indices, labels)
         some = torch.from_numpy(which).to(self.device)
-        new = self.rows(indices), torch.from_numpy(labels).to(self.device)
-        with self.one.runtime.active():
+        new = self.rows(which, indices), torch.from_numpy(labels).to(self.device)
+        with self.runtime.active():
             if fresh:
                 classes = torch.ones(
                     len(which), len(self.one.class_names), dtype=torch.bool, device=self.device
@@ -120,16 +129,16 @@ class RidgeEpisodes:
         """Returns the rewards (E, J) of legal queries, int64 (E, J, B), and changes nothing."""
         right = np.zeros(asked.shape[:2], dtype=np.int64)
         columns = self._columns["validation"]
-        scores = asked.shape[1] * len(self.one.class_names) * columns.shape[1]
+        scores = asked.shape[1] * self.num_classes * columns.shape[1]
         step = max(1, _SCORES // max(scores, 1))
-        with self.one.runtime.active():
+        with self.runtime.active():
             for first in range(0, len(asked), step):
                 part = slice(first, first + step)
                 answers = [
                     oracle.answer(each) for oracle, each in zip(self._oracles[part], asked[part], strict=True)
                 ]
                 labels = torch.from_numpy(np.stack(answers)).to(self.device)
-                heads = self._ridge.after(part, self.rows(asked[part]), labels)
+                heads = self._ridge.after(part, self.rows(np.arange(len(asked))[part], asked[part]), labels)
                 right[part] = self._correct("validation", heads).cpu().numpy()
         return self._rewards(
             self.purchases.now("validation")[:, None], right, self.purchases.cycle[:, None] + 1
@@ -147,11 +156,29 @@ class RidgeEpisodes:
                 )
         return torch.cat(found)
 
-    @cached_property
+    @property
     def landmarks(self) -> Landmarks:
         """Where the images of the pool lie; see ``View.positions``."""
-        with self.one.runtime.active():
-            return Landmarks(lambda rows: self.embedding[rows], len(self.embedding), self.device)
+        return self.one._images.landmarks
+
+    def legal(self, which: Indices, chosen: Indices, refuse: bool) -> tuple[Indices, Indices]:
+        """Returns legal queries for int64 (n, B) to some episodes (n,), and how many indices of each were replaced.
+
+        Raises:
+            InvalidQuery: With ``refuse``, an index is labeled or repeated.
+        """
+        own, replaced = self.purchases, np.zeros(len(which), dtype=np.int64)
+        chosen = chosen.astype(np.int64)
+        for place in np.flatnonzero(own.wrong(which, chosen)):
+            i = which[place]
+            chosen[place], replaced[place] = queries.legalized(
+                chosen[place], own.taken[i].copy(), own.keys[i], int(own.cycle[i]), refuse
+            )
+        return chosen, replaced
+
+    def check_peek(self) -> None:
+        """Raises ``PeekNotAllowed`` where the settings do not allow to peek."""
+        self.one.check_peek()
 
     # ---- what is told of them -------------------------------------------------------------------------------
 
@@ -178,7 +205,7 @@ class RidgeEpisodes:
 
     def progress(self) -> observation.Float32:
         """Returns ``observation.progress`` of all episodes, float32 (E, 7)."""
-        protocol, own = self.one.protocol, self.purchases
+        protocol, own = self.protocol, self.purchases
         accuracies: tuple[Any, Any] = (0.0, 0.0)
         if protocol.validation:
             accuracies = (
@@ -206,7 +233,7 @@ class RidgeEpisodes:
     @property
     def candidate_count(self) -> int:
         """K."""
-        count = self.one.options.candidates
+        count = self.options.candidates
         assert count is not None, "an environment has resolved it"
         return count
 
@@ -231,7 +258,6 @@ class RidgeEpisodes:
                 validation=validation,
                 costs=costs,
             )
-            self._views[index]._landmarks = self.landmarks  # TODO lazily
             self._renew(index)
         return self._views[index]
 
@@ -243,3 +269,9 @@ class RidgeEpisodes:
             assert self._before is not None, "a query came before"
             previous = {"weights": self._before.weights(index)}
         view._renew(episode, previous)
+
+
+def _gathered(source: Tensor, indices: Indices) -> Tensor:
+    """Returns rows of (N, D) for positions (n, m), float32 (n, m, D)."""
+    flat = torch.from_numpy(indices.ravel()).to(source.device)
+    return source.index_select(0, flat).view(*indices.shape, source.shape[1])

@@ -86,8 +86,7 @@ class View(ScoredImages):
         self._candidates = candidates
         self._unlabeled: NDArray[np.int64] | None = None
         self._described: Descriptors | None = None
-        if not self._frozen_points:
-            self._landmarks = None
+        self._landmarks = None
         if self.validation is not None:
             self.validation._forget(episode.cycle)
             self.validation.accuracy = episode.validation_correct[-1] / len(self.validation)
@@ -189,8 +188,6 @@ class View(ScoredImages):
                 costs=self._costs,
             )
             view._renew(self._episode.before(), None, self.candidates)
-            if self._frozen_points:
-                view._landmarks = self._landmarks
             self._previous = view
         return self._previous
 
@@ -265,17 +262,14 @@ class View(ScoredImages):
             found = describe(situation)
         return Descriptors(found.candidates[0], found.context[0])
 
-    @property
-    def _frozen_points(self) -> bool:
-        return "embedding" in self.offers
-
     def _located(self) -> Landmarks:
         """Returns where the pool's images lie: computed once for an embedding, once a cycle for features."""
-        if self._landmarks is None:
-            with self.runtime.active():
-                rows = self.embedding if self._frozen_points else self.features
-                self._landmarks = Landmarks(rows, len(self), self.device)
-        return self._landmarks
+        with self.runtime.active():
+            if "embedding" in self.offers:
+                return self._images.landmarks
+            if self._landmarks is None:
+                self._landmarks = Landmarks(self.features, len(self), self.device)
+            return self._landmarks
 
     def _progress(self) -> Float32:
         protocol = self.protocol

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, NamedTuple
 
+import gymnasium as gym
 import numpy as np
 import torch
 from torch import Tensor
 
-from agents.policies.gain_network import Blend, GainNetworks, batches, blended
+from agents.policies.gain_network import WIDTH, Blend, GainNetworks, batches
+from agents.policies.learned import KIND, save_networks
+from agents.policies.training import SELECTION_SEEDS, Task, Trainer, trainer
 from alenv.descriptors import NAMES
+from alenv.progress import progress
 from alenv.vector import RidgeVectorEnv
 
 SHOWN = 48  # candidates of a state whose gains are computed
@@ -140,14 +145,96 @@ def quality(networks: GainNetworks, examples: Examples) -> float:
     )
 
 
-def play(env: RidgeVectorEnv, seeds: Sequence[int], networks: GainNetworks, blend: Blend) -> np.ndarray:
-    """Plays an episode per seed and returns the area under the curve of test accuracy, float64 (E,)."""
-    _, info = env.reset(seed=list(seeds))
-    batch, areas = env.batch, np.zeros(env.num_envs)
-    for _ in range(env.protocol.cycles):
-        candidates = batch.candidates
-        scores, diversity = blended(networks, batch.descriptors(), blend)
-        chosen = batches(scores, batch.positions(candidates), diversity, batch.query_size).cpu().numpy()
-        info = env.step(np.take_along_axis(candidates, chosen, 1))[4]
-        areas += info["test_accuracy"]
-    return areas / env.protocol.cycles
+@trainer
+class MarginalGain(Trainer):
+    """Imitates marginal gains: in rounds, states are collected and networks learn what each label would bring.
+
+    The first round behaves by chance and by single descriptors, the later ones by the networks of the round before
+    as well. After each round the networks learn anew from all states there are.
+
+    Args:
+        tasks: Environments with a ridge head and a validation split, where gains follow in closed form.
+        seed: Decides the training.
+        members: Networks whose scores are added.
+        width: Of their hidden layers.
+        rounds: How many; each collects as many states as the others.
+        epochs: Passes over the states in each round.
+        episodes: Played at once.
+        candidates: Shown in each state.
+    """
+
+    name: ClassVar[str] = KIND
+    unit: ClassVar[str] = "states"
+    source: ClassVar[str] = (
+        "alenv; after Konyushkova, Sznitman & Fua 2017, Learning Active Learning from Data"
+    )
+
+    def __init__(
+        self,
+        tasks: Sequence[Task],
+        seed: int = 0,
+        members: int = 3,
+        width: int = WIDTH,
+        rounds: int = 4,
+        epochs: int = 12,
+        episodes: int = 48,
+        candidates: int = 256,
+    ) -> None:
+        super().__init__(tasks, seed)
+        self.members, self.width, self.rounds = members, width, rounds
+        self.epochs, self.episodes, self.candidates = epochs, episodes, candidates
+        self._examples: list[Examples] = []
+        self._networks: GainNetworks | None = None
+
+    def advance(self, total: int) -> dict[str, float]:
+        """Collects a round's states and lets new networks learn from all of them."""
+        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.round)
+        new: list[Examples] = []
+        wanted, at = -(-total // self.rounds), 0
+        with progress("states", wanted) as shown:
+            while (have := sum(len(part.gains) for part in new)) < wanted:
+                shown(have)
+                new.append(self._collected(self.tasks[at % len(self.tasks)], generator))
+                at += 1
+        held = Examples.joined(new)
+        numbers = {} if self._networks is None else {"correlation/unseen": quality(self._networks, held)}
+        self._examples += new
+        self._networks = GainNetworks(self.members, generator, self.width)
+        learned = fit(self._networks, Examples.joined(self._examples), generator, self.epochs)
+        self.round += 1
+        self.steps += len(held.gains)
+        return {**numbers, "correlation/seen": learned[-1]}
+
+    def _collected(self, task: Task, generator: torch.Generator) -> Examples:
+        settings = {
+            "observe": "progress",
+            "candidates": self.candidates,
+            **task.settings,
+            "allow_peek": True,
+            "test": False,
+        }
+        env = gym.make_vec(task.env_id, num_envs=self.episodes, autoreset_mode="Disabled", **settings)
+        seeds = torch.randint(SELECTION_SEEDS, (self.episodes,), generator=generator).tolist()
+        return collect(env, seeds, self._networks, generator)  # type: ignore[arg-type]  # make_vec says any
+
+    def save(self, path: Path, made: Mapping[str, Any]) -> None:
+        """Writes the networks; see ``Trainer``."""
+        assert self._networks is not None, "a round is over"
+        save_networks(self._networks, Blend(), path, dict(made))
+
+    def get_state(self) -> dict[str, Any]:
+        """Returns states and networks."""
+        return {
+            "round": self.round,
+            "steps": self.steps,
+            "examples": [tuple(part) for part in self._examples],
+            "networks": None if self._networks is None else self._networks.state_dict(),
+        }
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Restores what ``get_state`` gave."""
+        self.round, self.steps = state["round"], state["steps"]
+        self._examples = [Examples(*part) for part in state["examples"]]
+        if state["networks"] is not None:
+            self._networks = GainNetworks(self.members, torch.Generator(), self.width)
+            self._networks.load_state_dict(state["networks"])

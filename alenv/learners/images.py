@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from functools import cached_property
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
@@ -15,6 +15,9 @@ from torch import Tensor
 from alenv.learners.augmentation import Augmentation
 from alenv.nets import SMALLEST_IMAGE
 from alenv.progress import advance
+
+if TYPE_CHECKING:
+    from alenv.landmarks import Landmarks
 
 INFERENCE_BATCH = 256  # one size for every pass: the last bits of a row depend on the batch it runs in
 BLOCK = 128  # images whose embedding is multiplied at once: 256 columns of it fit the second-level cache
@@ -108,6 +111,15 @@ class ImageSet:
         assert self.embedding is not None, "asked for only where the recipe names an embedding"
         padded = F.pad(self.embedding, (0, 0, 0, -len(self) % BLOCK))
         return padded.reshape(-1, BLOCK, padded.shape[1]).transpose(1, 2).contiguous()
+
+    @cached_property
+    def landmarks(self) -> Landmarks:
+        """Where the images of the frozen embedding lie relative to fixed ones among them; see ``alenv.landmarks``."""
+        from alenv.landmarks import Landmarks  # noqa: PLC0415  (which works in the batches of this module)
+
+        embedding = self.embedding
+        assert embedding is not None, "asked for only where the recipe names an embedding"
+        return Landmarks(lambda indices: embedding[indices], len(self), self.device)
 
     def whole(self) -> ImageSet:
         """Returns the set of all stored images, each once: those outside the pool too."""
