@@ -150,10 +150,10 @@ class RidgeEpisodes:
         found = []
         with self.one.runtime.active():
             for i, oracle in enumerate(self._oracles):
+                one = slice(i, i + 1)
                 labels = torch.from_numpy(oracle.answer(asked[i]))[None].to(self.device)
-                found.append(
-                    self._ridge.gains(slice(i, i + 1), self.rows(asked[i : i + 1]), labels, held_out)
-                )
+                rows = self.rows(np.arange(len(asked))[one], asked[one])
+                found.append(self._ridge.gains(one, rows, labels, held_out))
         return torch.cat(found)
 
     @property
