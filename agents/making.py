@@ -10,6 +10,8 @@ from typing import Any
 from agents.base import Agent, Strategy
 from agents.compose import composed
 from agents.index import Description, described
+from agents.policies.learned import KIND, Learned, algorithm_of
+from agents.registry import construct
 from agents.spelling import POLICY, parse
 from alenv import plugins
 from alenv.errors import unknown
@@ -37,13 +39,16 @@ def make(text: str, **options: Any) -> Agent:
 
 
 def _policy(options: dict[str, Any]) -> Agent:
+    path = options.pop("path")
+    if algorithm_of(Path(path)) == KIND:
+        return construct(Learned.name, {"policy": path, **options})
     from agents.policies.saved import load_policy  # noqa: PLC0415  (Stable-Baselines3 takes a second to load)
 
-    allowed = inspect.signature(load_policy).parameters
+    allowed = [name for name in inspect.signature(load_policy).parameters if name != "path"]
     for option in options:
         if option not in allowed:
-            raise unknown("option of a saved policy", option, [name for name in allowed if name != "path"])
-    return load_policy(**options)
+            raise unknown("option of a saved policy", option, allowed)
+    return load_policy(path, **options)
 
 
 def content(text: str) -> dict[str, Path | str]:

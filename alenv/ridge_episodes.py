@@ -46,7 +46,7 @@ class RidgeEpisodes:
         self.num_classes = classes = len(one.class_names)
         penalty, protocol = one.recipe.ridge_penalty, one.protocol
         penalties = PENALTIES if isinstance(penalty, str) else (penalty,)
-        self._penalties = torch.tensor([penalties], device=self.device)
+        self._penalties = torch.tensor([penalties], dtype=torch.float32, device=self.device)
         self._ridge = RidgeBatch(episodes, self.embedding.shape[1], classes, len(penalties), self.device)
         self._before: Heads | None = None  # of the cycle before
         self._oracles = [copy.copy(one._oracle) for _ in range(episodes)]

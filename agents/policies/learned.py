@@ -126,6 +126,14 @@ def save_networks(networks: GainNetworks, blend: Blend, path: Path, made: dict[s
     publish_folder(path, fill)
 
 
+def algorithm_of(folder: Path) -> str | None:
+    """Returns by what the policy in a folder was trained, or None where its config cannot be read."""
+    try:
+        return str(json.loads((folder / POLICY_CONFIG).read_text())["algorithm"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
 def load_networks(folder: Path) -> tuple[GainNetworks, Blend]:
     """Reads what ``save_networks`` wrote; nothing in the folder is executed.
 

@@ -29,6 +29,11 @@ class Task:
     env_id: str
     settings: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def title(self) -> str:
+        """How the command line spells it."""
+        return "@".join([self.env_id, *(f"{name}={value}" for name, value in self.settings.items())])
+
 
 class Trainer(ABC):
     """Trains a policy round by round; ``alenv train`` saves it after each.

@@ -39,7 +39,7 @@ def describe(run: Run, env: ActiveLearningEnv) -> dict[str, Any]:
         "precision": env.runtime.precision,
         "threads": env.runtime.threads,
         "versions": versions(),
-        "code": {"alenv": alenv.__version__, "sha256": _code_digest()},
+        "code": {"alenv": alenv.__version__, "sha256": code_digest()},
         "images": _images(env),
         "finished": False,
     }
@@ -61,7 +61,7 @@ def _images(env: ActiveLearningEnv) -> dict[str, Any]:
 
 
 @functools.cache
-def _code_digest() -> str:
+def code_digest() -> str:
     """Returns the SHA-256 of all code of alenv, agents and scenarios: a checkout may stand between two versions."""
     home = Path(alenv.__file__).resolve().parent.parent
     files = sorted(file for name in ("alenv", "agents", "scenarios") for file in (home / name).rglob("*.py"))
