@@ -148,14 +148,20 @@ class MixEnv(gym.Env[Any, Any]):
         return _first(*self._batch.reset())
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
-        """Buys the labels of a query, fits, and measures; see ``ActiveLearningEnv.step``."""
+        """Buys the labels of a query, fits, and measures; see ``ActiveLearningEnv.step``.
+
+        Args:
+            action: int64 (B,), or of the task's own query size, as an agent gives it that reads the view.
+        """
         try:
-            actions = np.asarray(action)[None]
+            given = np.asarray(action)
         except (TypeError, ValueError) as error:
             raise InvalidQuery(
                 f"A query that is no array was given ({error}); give whole numbers."
             ) from error
-        observed, earned, over, _, info = self._batch.step(actions)
+        if given.shape == (self.task.query_size,):
+            given = np.pad(given, (0, self.protocol.query_size - len(given)))
+        observed, earned, over, _, info = self._batch.step(given[None])
         observed, info = _first(observed, info)
         return observed, float(earned[0]), bool(over[0]), False, info
 

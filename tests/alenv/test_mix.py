@@ -199,9 +199,12 @@ def test_agents_play_tasks() -> None:
     alone.reset(seed=6)
     agent = agents.make("margin")
     agent.reset(alone.view, seed=alone.key)
-    padded = np.zeros(12, dtype=np.int64)
-    padded[: alone.task.query_size] = agent.act(None)
-    assert alone.step(padded)[4]["replaced"] == 0
+    query = agent.act(None)
+    info = alone.step(query)[4]
+    assert info["replaced"] == 0
+    assert info["query"].tolist() == [*query, *[-1] * (12 - len(query))]
+    with pytest.raises(errors.InvalidQuery, match="shape"):
+        alone.step(np.arange(13))
 
 
 def test_gymnasium_checks_the_single_one() -> None:
