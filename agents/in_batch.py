@@ -54,5 +54,8 @@ class InBatch:
             if cycle == 0 or self._begun[i] != key:
                 agent.reset(env.view(i), seed=key)
                 self._begun[i] = key
-            queries.append(agent.act(None))
+            query = agent.act(None)
+            queries.append(
+                np.pad(query, (0, env.batch.query_size - len(query)))
+            )  # what a task of its own leaves out
         return np.stack(queries)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from alenv.observation import STATS_SIZE
     from alenv.runtime import Runtime
     from alenv.spaces import Query
+    from alenv.tasks import TaskDistribution
     from alenv.vector import RidgeVectorEnv
     from alenv.view import View
 
@@ -50,6 +51,7 @@ __all__ = [
     "RidgeVectorEnv",
     "Runtime",
     "Step",
+    "TaskDistribution",
     "View",
     "core",
     "environment_id",
@@ -75,6 +77,7 @@ _PLACES = {
     "Runtime": ("alenv.runtime", "Runtime"),
     "STATS_SIZE": ("alenv.observation", "STATS_SIZE"),
     "Step": ("alenv.learners.objectives", "Step"),
+    "TaskDistribution": ("alenv.tasks", "TaskDistribution"),
     "View": ("alenv.view", "View"),
     "core": ("alenv.env", "core"),
     "objectives": ("alenv.learners.objectives", "names"),

@@ -137,10 +137,14 @@ class BatchView:
 
     # ---- the pool -------------------------------------------------------------------------------------------
 
+    def embedded(self, indices: Indices) -> Tensor:
+        """Returns the frozen, label-free representation of pool indices (E, m) of each episode, float32 (E, m, D)."""
+        return self._episodes.rows(np.arange(len(self)), np.asarray(indices))
+
     @property
-    def embedding(self) -> Tensor:
-        """The frozen, label-free representation of the pool that all episodes share, float32 (N, D)."""
-        return self._episodes.embedding
+    def feature_size(self) -> int:
+        """D."""
+        return self._episodes.embedding.shape[1]
 
     @property
     def labeled_count(self) -> Indices:
@@ -164,14 +168,13 @@ class BatchView:
 
     @property
     def is_labeled(self) -> NDArray[np.bool_]:
-        """What is labeled, bool (E, N)."""
+        """What is labeled, or behind an episode's own pool, bool (E, N)."""
         return self._own.taken.copy()
 
     @property
     def validation_accuracy(self) -> NDArray[np.float64] | None:
         """Accuracy on the validation split after the latest cycle, float64 (E,); None without a split."""
-        size = self._episodes.protocol.validation
-        return self._own.now("validation") / size if size else None
+        return self._episodes.facts().get("validation_accuracy")
 
     @property
     def _longest(self) -> int:

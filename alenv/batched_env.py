@@ -7,6 +7,7 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
+import torch
 from gymnasium.utils import seeding
 from gymnasium.vector import AutoresetMode
 from gymnasium.vector.utils import batch_space
@@ -292,7 +293,8 @@ class BatchedEnv(gym.vector.VectorEnv[Any, Any, NDArray[Any]]):
             if self.options.observe == "progress":
                 return progressed
             probabilities = self._batch.probabilities
-            summary = observation.stats(progressed, probabilities)
+            counts = torch.from_numpy(self._episodes.classes.sum(1)[:, None]).to(probabilities)
+            summary = observation.stats(progressed, probabilities, counts)
             if self.options.observe == "stats":
                 return summary
             candidates = self._batch.candidates

@@ -52,7 +52,13 @@ def space(
     return spaces.Dict(parts)
 
 
-def progress(done: Any, bought: Any, accuracies: tuple[Any, Any], class_counts: NDArray[Any]) -> Float32:
+def progress(
+    done: Any,
+    bought: Any,
+    accuracies: tuple[Any, Any],
+    class_counts: NDArray[Any],
+    classes: NDArray[np.bool_] | None = None,
+) -> Float32:
     """Returns float32 (..., 7), which needs no inference on the pool; of one episode, or of several.
 
     Args:
@@ -60,28 +66,32 @@ def progress(done: Any, bought: Any, accuracies: tuple[Any, Any], class_counts: 
         bought: Labels bought / labels at the end.
         accuracies: Validation accuracy now and one cycle before; zeros without a split.
         class_counts: int64 (..., C), labels bought of each class.
+        classes: bool (..., C), which of them an episode has; None = all.
 
     In order: ``done``, ``bought``, both ``accuracies``; least, largest and normalized entropy of the labeled class
     shares (0 without labels).
     """
     shares = class_counts / class_counts.sum(-1, keepdims=True).clip(1)
     terms = shares * np.log(np.where(shares > 0, shares, 1))
-    entropy = -terms.sum(-1) / np.log(class_counts.shape[-1])
-    parts = [done, bought, *accuracies, shares.min(-1), shares.max(-1), entropy]
+    entropy = -terms.sum(-1) / np.log(class_counts.shape[-1] if classes is None else classes.sum(-1))
+    least = shares.min(-1) if classes is None else np.where(classes, shares, 1.0).min(-1)
+    parts = [done, bought, *accuracies, least, shares.max(-1), entropy]
     return (
         np.stack([np.broadcast_to(part, entropy.shape) for part in parts], -1).astype(np.float32).clip(-1, 1)
     )
 
 
-def stats(progressed: Float32, probabilities: Tensor) -> Float32:
+def stats(progressed: Float32, probabilities: Tensor, classes: Tensor | None = None) -> Float32:
     """Returns float32 (..., 27): ``progress``, then ten deciles of margin and ten of entropy / log C.
 
     Args:
         progressed: float32 (..., 7), from ``progress``.
         probabilities: float32 (..., K, C) of the candidates.
+        classes: float32 (..., 1), how many of the C classes an episode has; None = all.
     """
     top = probabilities.topk(2, dim=-1).values
-    entropy = torch.special.entr(probabilities).sum(-1) / np.log(probabilities.shape[-1])
+    largest = np.log(probabilities.shape[-1]) if classes is None else classes.log()
+    entropy = torch.special.entr(probabilities).sum(-1) / largest
     spread = torch.stack([top[..., 0] - top[..., 1], entropy], -2)  # (..., 2, K)
     deciles = spread.quantile(DECILES.to(spread.device), dim=-1).movedim(0, -1).flatten(-2)
     return np.concatenate([progressed, bounded(deciles, 1.0, 0.0)], -1)

@@ -19,6 +19,7 @@ ENTRY_POINT = "alenv.env:ActiveLearningEnv"  # a string, so that torch loads at 
 VECTOR_ENTRY_POINT = (
     "alenv.vector:RidgeVectorEnv"  # of the environments whose episodes are computed as a batch
 )
+MIX = "ALMix-v0"  # whose episodes are tasks of their own; see ``alenv.mix``
 ENVIRONMENTS: dict[str, tuple[str, str]] = {}  # id -> (dataset, recipe)
 
 
@@ -31,6 +32,8 @@ def register_all() -> None:
     """Registers each dataset with each recipe."""
     for dataset in DATASETS:
         _register(dataset)
+    if MIX not in gym.registry:
+        gym.register(MIX, "alenv.mix:MixEnv", vector_entry_point="alenv.mix:MixVectorEnv")
 
 
 def _register(dataset: str) -> tuple[str, ...]:

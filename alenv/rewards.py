@@ -20,7 +20,7 @@ def of(kind: str, correct: Sequence[int], total: int, cycles: int) -> float:
     return float(between(kind, correct[-2], correct[-1], len(correct) - 1, total, cycles))
 
 
-def between(kind: str, before: Any, now: Any, cycle: Any, total: int, cycles: int) -> Any:
+def between(kind: str, before: Any, now: Any, cycle: Any, total: Any, cycles: int) -> Any:
     """Returns the reward of a cycle, or of each of several; numbers, or arrays (n,).
 
     Args:

@@ -63,6 +63,10 @@ class RidgeEpisodes:
         self._views: dict[int, View] = {}
 
     @property
+    def _measured(self) -> tuple[str, ...]:
+        return tuple(self._splits)
+
+    @property
     def device(self) -> torch.device:
         """Where tensors lie."""
         return self.embedding.device
@@ -239,7 +243,7 @@ class RidgeEpisodes:
 
     def picture(self, index: int) -> NDArray[np.uint8]:
         """Draws one episode; see ``ActiveLearningEnv.render``."""
-        return self.one.picture(self.purchases.of(index, tuple(self._splits)))
+        return self.one.picture(self.purchases.of(index, self._measured))
 
     # ---- one episode as a view ------------------------------------------------------------------------------
 
@@ -262,13 +266,16 @@ class RidgeEpisodes:
         return self._views[index]
 
     def _renew(self, index: int) -> None:
-        view, episode = self._views[index], self.purchases.of(index, tuple(self._splits))
-        view._learner.set_state({"weights": self.heads.weights(index)})
+        view, episode = self._views[index], self.purchases.of(index, self._measured)
+        view._learner.set_state({"weights": self._weights(self.heads, index)})
         previous = None
         if episode.cycle:
             assert self._before is not None, "a query came before"
-            previous = {"weights": self._before.weights(index)}
+            previous = {"weights": self._weights(self._before, index)}
         view._renew(episode, previous)
+
+    def _weights(self, heads: Heads, index: int) -> Tensor:
+        return heads.weights(index)
 
 
 def _gathered(source: Tensor, indices: Indices) -> Tensor:

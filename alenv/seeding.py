@@ -26,6 +26,7 @@ class Purpose(IntEnum):
     MEMBERS = 9
     AGENT = 10
     OBJECTIVE = 11
+    TASK = 12
 
 
 def numpy_stream(key: int, purpose: Purpose, cycle: int = 0) -> np.random.Generator:

@@ -46,6 +46,10 @@ class Heads(NamedTuple):
         )
         return (first_of_largest(scores) == labels).sum(1).view(self.constants.shape[:-1])
 
+    def classes_of(self, rows: Tensor) -> Tensor:
+        """Classifies float32 (E, n, D), each episode's own rows by its own head; returns int64 (E, n)."""
+        return first_of_largest(torch.baddbmm(self.constants[:, :, None], self.slopes, rows.transpose(1, 2)))
+
     def weights(self, index: int) -> Tensor:
         """Returns one of E heads as ``LinearHead`` has it, float32 (D + 1, C)."""
         return torch.cat([self.slopes[index].T, self.constants[index][None]])

@@ -147,7 +147,7 @@ def floor(env: RidgeVectorEnv) -> dict[str, float]:
     multiplied by them, for each penalty; scores of the splits that are measured, and of the candidates where they are
     shown. What it costs to draw candidates, to look rows up and to keep the books is not in it.
     """
-    size, classes = env.batch.embedding.shape[1], len(env.class_names)
+    size, classes = env.batch.feature_size, len(env.class_names)
     query, penalty = env.protocol.query_size, env.recipe.ridge_penalty
     penalties = len(PENALTIES) if isinstance(penalty, str) else 1
     update = penalties * (4 * size**2 * query + 4 * size * query**2 + 4 * size * query * classes)

@@ -20,7 +20,7 @@ from alenv.errors import unknown
 from alenv.explained import explained
 from alenv.presets import DATASETS, recipes_of, resolve
 from alenv.recipes import RECIPES
-from alenv.registration import known_id
+from alenv.registration import MIX, known_id
 from scenarios.report.fitted import Fitted
 
 
@@ -38,6 +38,7 @@ def envs(name: str | None, as_json: bool) -> None:
         return
     console = Console(highlight=False)
     console.print("An id is AL<Dataset><Recipe>-v0; alenv envs ID explains one.")
+    console.print(f"{MIX}, with every episode a task of its own, is for training policies.")
     numbers = ("initial labels", "query size", "budget")
     columns = [Column("dataset", no_wrap=True), Column("classifier")]
     columns += [Column(heading, justify="right") for heading in numbers]
@@ -74,6 +75,9 @@ def _row(env_id: str, dataset: str, recipe: str) -> dict[str, Any]:
 def _explain(name: str, as_json: bool) -> None:
     """Prints the page of an environment: what it is, and every setting that differs from the defaults."""
     env_id = known_id(name)
+    if env_id == MIX:
+        _explain_mix(as_json)
+        return
     if env_id not in ENVIRONMENTS:
         raise unknown("environment", name, ENVIRONMENTS)
     dataset, recipe = ENVIRONMENTS[env_id]
@@ -96,16 +100,35 @@ def _explain(name: str, as_json: bool) -> None:
         console.print(f"  {setting}={escape(str(value))}")
     if not own:
         console.print("  none")
-    for paragraph in _page().strip().split("\n\n"):
+    _print_page(console, "env.py", "ActiveLearningEnv")
+
+
+def _explain_mix(as_json: bool) -> None:
+    """Prints the page of the environment of many tasks, and what they are drawn from."""
+    from alenv.tasks import TaskDistribution  # noqa: PLC0415  (torch loads only where it is asked for)
+
+    settings = asdict(TaskDistribution())
+    if as_json:
+        click.echo(json.dumps({"id": MIX, "settings": settings}, indent=2))
+        return
+    console = Console(highlight=False)
+    console.print(f"[bold]{MIX}[/bold]: every episode a task of its own\n\nSettings:")
+    for setting, value in settings.items():
+        console.print(f"  {setting}={escape(str(value))}")
+    _print_page(console, "mix.py", "MixVectorEnv")
+
+
+def _print_page(console: Console, file: str, name: str) -> None:
+    for paragraph in _page(file, name).strip().split("\n\n"):
         title, headed, body = paragraph.partition(":\n    ")
         console.print(f"\n[bold]{escape(title)}:[/bold]" if headed else "")
         text = " ".join((body if headed else paragraph).split())
         console.print(Padding(escape(text), (0, 0, 0, 4 if headed else 0)))
 
 
-def _page() -> str:
+def _page(file: str, name: str) -> str:
     """Returns the docstring of the environment's class, read from its file: torch stays unloaded."""
-    tree = ast.parse((Path(alenv.__file__).parent / "env.py").read_text(encoding="utf-8"))
+    tree = ast.parse((Path(alenv.__file__).parent / file).read_text(encoding="utf-8"))
     classes = (node for node in tree.body if isinstance(node, ast.ClassDef))
-    page = next(ast.get_docstring(node) or "" for node in classes if node.name == "ActiveLearningEnv")
+    page = next(ast.get_docstring(node) or "" for node in classes if node.name == name)
     return page.partition("\nArguments:")[0].replace("``", "")

@@ -181,7 +181,8 @@ def test_a_batch_shows_all_of_them() -> None:
             batch.probabilities[i], view.probabilities(view.candidates), atol=1e-6, rtol=0
         )
     assert (batch.recipe, batch.protocol) == (view.recipe, view.protocol)
-    assert torch.equal(batch.embedding, view.embedding())
+    assert torch.equal(batch.embedded(batch.candidates), batch.features)
+    assert batch.feature_size == view.embedding().shape[1]
     assert batch.device == view.device
 
 

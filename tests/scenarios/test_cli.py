@@ -72,6 +72,10 @@ def test_the_page_of_an_environment() -> None:
     ):
         assert words in out
     assert json.loads(run("envs", "ALCifar10-v0", "--json")[1])["settings"]["epochs"] == 200
+    assert all(
+        words in run("envs", "ALMix-v0")[1] for words in ("penalty=(0.1, 1.0)", "Action:", "query_size")
+    )
+    assert json.loads(run("envs", "ALMix-v0", "--json")[1])["settings"]["cycles"] == 10
     assert "did you mean 'ALCifar10Ridge-v0'" in error("envs", "ALCifar10Rige-v0")
 
 
