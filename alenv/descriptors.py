@@ -150,12 +150,12 @@ def describe(situation: Situation) -> Descriptors:
     classes = shown.logits.shape[2]
     ridge = leave_one_out.fitted(shown.labeled, shown.labels, classes)
     radii = _radii(shown.labeled, known)
-    cosines = (shown.points @ shown.labeled.mT).masked_fill(~known[:, None, :], -torch.inf)
+    near = _neighbors(shown, known, ridge.wrong, classes)
     found = {
         **_of_probabilities(sure, classes),
         **_of_ridge(ridge, shown, sure),
-        **_of_labels(ridge, shown, sure, cosines),
-        **_of_pairs(shown, sure, radii, cosines.amax(2)),
+        **_of_labels(ridge, shown, sure, near),
+        **_of_pairs(shown, sure, radii, near.closest),
         "typicality": shown.typicality,
     }
     found["typical_margin"] = standardized(found["log_margin"]) * standardized(found["typicality"])
@@ -261,24 +261,49 @@ def _of_ridge(ridge: leave_one_out.LabeledRidge, shown: Situation, sure: _Certai
 
 
 def _of_labels(
-    ridge: leave_one_out.LabeledRidge, shown: Situation, sure: _Certainty, cosines: Tensor
+    ridge: leave_one_out.LabeledRidge, shown: Situation, sure: _Certainty, near: _Neighbors
 ) -> dict[str, Tensor]:
     p, classes = sure.probabilities, sure.probabilities.shape[2]
-    own = torch.nn.functional.one_hot(shown.labels.clamp(min=0), classes).to(p)
-    own = own * (shown.labels >= 0)[:, :, None]
+    own = _one_hot(shown.labels, classes).to(p)
     counts = own.sum(1)  # (E, C)
     share = counts / counts.sum(1, keepdim=True).clamp(min=1)
-    closest = cosines.amax(2)
-    votes = (VOTE_SHARPNESS * (cosines - closest[:, :, None]).nan_to_num(-torch.inf)).exp()
-    votes = votes / votes.sum(2, keepdim=True).clamp(min=1)  # the nearest counts 1
     errors = ((ridge.wrong[:, None] @ own)[:, 0] + ridge.error[:, None]) / (counts + 1)
     return {
-        "labeled_similarity": closest.nan_to_num(neginf=0.0),
+        "labeled_similarity": near.closest.nan_to_num(neginf=0.0),
         "class_need": (p @ (1 / classes - share)[:, :, None])[:, :, 0],
-        "neighbor_disagreement": 1 - (p * (votes @ own)).sum(2),
-        "neighbor_error": (votes @ ridge.wrong[:, :, None])[:, :, 0],
+        "neighbor_disagreement": 1 - (p * near.votes).sum(2),
+        "neighbor_error": near.errors,
         "class_error": errors.gather(1, sure.classes[:, :, 0]),
     }
+
+
+class _Neighbors(NamedTuple):
+    """What labeled rows say of each candidate, weighted by softmax(10 x cosine)."""
+
+    closest: Tensor  # (E, K), largest cosine; -inf without labels
+    votes: Tensor  # (E, K, C), their labels
+    errors: Tensor  # (E, K), their leave-one-out errors
+
+
+def _neighbors(shown: Situation, known: Tensor, wrong: Tensor, classes: int) -> _Neighbors:
+    """Compares every candidate with every labeled row, a block at a time."""
+    own = _one_hot(shown.labels, classes).to(wrong)
+    told = torch.cat([own, wrong[:, :, None], known.to(wrong)[:, :, None]], dim=2)
+    closest, sums = [], []
+    for rows in _blocks(shown.points, shown.labeled.shape[1]):
+        cosines = (shown.points[:, rows] @ shown.labeled.mT).masked_fill_(~known[:, None], -torch.inf)
+        closest.append(cosines.amax(2))
+        # Against the nearest, which counts 1; without labels, against a number, and none counts.
+        cosines.sub_(closest[-1].clamp(min=-2.0)[:, :, None]).mul_(VOTE_SHARPNESS)
+        sums.append(cosines.exp_() @ told)
+    total = torch.cat(sums, dim=1)
+    shares = total[:, :, :-1] / total[:, :, -1:].clamp(min=1)
+    return _Neighbors(torch.cat(closest, dim=1), shares[:, :, :-1], shares[:, :, -1])
+
+
+def _one_hot(labels: Tensor, classes: int) -> Tensor:
+    """Returns int64 (E, L, C); zeros for rows that count for nothing."""
+    return torch.nn.functional.one_hot(labels.clamp(min=0), classes) * (labels >= 0)[:, :, None]
 
 
 def _radii(labeled: Tensor, known: Tensor) -> Tensor:
@@ -286,7 +311,7 @@ def _radii(labeled: Tensor, known: Tensor) -> Tensor:
     places = torch.arange(labeled.shape[1], device=labeled.device)
     hidden = ~known[:, None, :]
     nearest, smallest = [], []
-    for rows in torch.split(places, _block(labeled)):
+    for rows in _blocks(labeled, labeled.shape[1]):
         squared = _squared(labeled[:, rows] @ labeled.mT)
         squared.masked_fill_(hidden | (places == rows[:, None]), torch.inf)
         nearest.append(squared.amin(2))
@@ -304,9 +329,10 @@ def _squared(cosines: Tensor) -> Tensor:
     return squared.masked_fill_(squared <= 2 * NOISE * torch.finfo(squared.dtype).eps, 0.0)
 
 
-def _block(points: Tensor) -> int:
-    """Returns how many of the rows of ``points`` (E, n, d) to compare at once with all n."""
-    return max(1, leave_one_out.block_entries(points.device) // (len(points) * points.shape[1]))
+def _blocks(points: Tensor, others: int) -> tuple[Tensor, ...]:
+    """Parts the rows of ``points`` (E, n, d) for comparison with ``others`` rows, as many at once as are fast."""
+    size = max(1, leave_one_out.block_entries(points.device) // (len(points) * others))
+    return torch.split(torch.arange(points.shape[1], device=points.device), size)
 
 
 def _of_pairs(shown: Situation, sure: _Certainty, radii: Tensor, closest: Tensor) -> dict[str, Tensor]:
@@ -316,7 +342,7 @@ def _of_pairs(shown: Situation, sure: _Certainty, radii: Tensor, closest: Tensor
     pair = sure.classes.sort(dim=2).values
     code = pair[:, :, 0] * shown.logits.shape[2] + pair[:, :, 1]
     parts = []
-    for rows in torch.split(torch.arange(points.shape[1], device=points.device), _block(points)):
+    for rows in _blocks(points, points.shape[1]):
         squared = _squared(points[:, rows] @ points.mT)
         sums = [(code[:, rows, None] == code[:, None, :]).to(weights) @ weights[:, :, :1]]
         for which, radius in enumerate(radii.unbind(1)):
