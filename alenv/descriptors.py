@@ -13,8 +13,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from alenv import leave_one_out
-from alenv.geometry import NOISE
+from alenv import leave_one_out, neighbors
 
 VERSION = 1
 NAMES = (
@@ -60,9 +59,6 @@ CONTEXT = (
 )
 BOUND = 3.0  # descriptors are clipped to +-3 standard deviations
 CONTEXT_BOUND = 10.0  # which the logarithms of any task stay inside
-VOTE_SHARPNESS = 10.0  # a labeled row's vote counts exp(10 x cosine)
-MEDIAN = 1  # of the three radii
-UNIT_RADIUS = 1.0  # also where labels give no other
 SMALLEST_MARGIN = 1e-6  # equal probabilities differ by so much
 LARGEST_LOGIT = 1e4  # of a classifier that diverged; probabilities are 0 and 1 long before
 GAIN_FLOOR = 0.02  # of the mean gain is added to every gain before its logarithm
@@ -149,13 +145,15 @@ def describe(situation: Situation) -> Descriptors:
     sure = _certainty(torch.where(count[:, None, None] > 0, shown.logits, 0.0))
     classes = shown.logits.shape[2]
     ridge = leave_one_out.fitted(shown.labeled, shown.labels, classes)
-    radii = _radii(shown.labeled, known)
-    cosines = (shown.points @ shown.labeled.mT).masked_fill(~known[:, None, :], -torch.inf)
+    radii = neighbors.radii(shown.labeled, known)
+    near = neighbors.labeled_neighbors(
+        shown.points, shown.labeled, leave_one_out.one_hot(shown.labels, classes), ridge.wrong, known
+    )
     found = {
         **_of_probabilities(sure, classes),
         **_of_ridge(ridge, shown, sure),
-        **_of_labels(ridge, shown, sure, cosines),
-        **_of_pairs(shown, sure, radii, cosines.amax(2)),
+        **_of_labels(ridge, shown, sure, near),
+        **_of_pairs(shown, sure, radii, near.closest),
         "typicality": shown.typicality,
     }
     found["typical_margin"] = standardized(found["log_margin"]) * standardized(found["typicality"])
@@ -171,7 +169,7 @@ def describe(situation: Situation) -> Descriptors:
         (shown.query_size / labels).log(),
         ones * math.log(classes),
         ridge.error,
-        radii[:, MEDIAN],
+        radii[:, neighbors.MEDIAN],
     ]
     return Descriptors(candidates, torch.stack(context, dim=1).clamp(-CONTEXT_BOUND, CONTEXT_BOUND))
 
@@ -261,80 +259,40 @@ def _of_ridge(ridge: leave_one_out.LabeledRidge, shown: Situation, sure: _Certai
 
 
 def _of_labels(
-    ridge: leave_one_out.LabeledRidge, shown: Situation, sure: _Certainty, cosines: Tensor
+    ridge: leave_one_out.LabeledRidge, shown: Situation, sure: _Certainty, near: neighbors.Neighbors
 ) -> dict[str, Tensor]:
     p, classes = sure.probabilities, sure.probabilities.shape[2]
-    own = torch.nn.functional.one_hot(shown.labels.clamp(min=0), classes).to(p)
-    own = own * (shown.labels >= 0)[:, :, None]
+    own = leave_one_out.one_hot(shown.labels, classes)
     counts = own.sum(1)  # (E, C)
     share = counts / counts.sum(1, keepdim=True).clamp(min=1)
-    closest = cosines.amax(2)
-    votes = (VOTE_SHARPNESS * (cosines - closest[:, :, None]).nan_to_num(-torch.inf)).exp()
-    votes = votes / votes.sum(2, keepdim=True).clamp(min=1)  # the nearest counts 1
     errors = ((ridge.wrong[:, None] @ own)[:, 0] + ridge.error[:, None]) / (counts + 1)
     return {
-        "labeled_similarity": closest.nan_to_num(neginf=0.0),
+        "labeled_similarity": near.closest.nan_to_num(neginf=0.0),
         "class_need": (p @ (1 / classes - share)[:, :, None])[:, :, 0],
-        "neighbor_disagreement": 1 - (p * (votes @ own)).sum(2),
-        "neighbor_error": (votes @ ridge.wrong[:, :, None])[:, :, 0],
+        "neighbor_disagreement": 1 - (p * near.votes).sum(2),
+        "neighbor_error": near.errors,
         "class_error": errors.gather(1, sure.classes[:, :, 0]),
     }
 
 
-def _radii(labeled: Tensor, known: Tensor) -> Tensor:
-    """Returns the smallest positive distance, the median distance to the nearest other row, and 1, (E, 3)."""
-    places = torch.arange(labeled.shape[1], device=labeled.device)
-    hidden = ~known[:, None, :]
-    nearest, smallest = [], []
-    for rows in torch.split(places, _block(labeled)):
-        squared = _squared(labeled[:, rows] @ labeled.mT)
-        squared.masked_fill_(hidden | (places == rows[:, None]), torch.inf)
-        nearest.append(squared.amin(2))
-        smallest.append(squared.masked_fill_(squared <= 0, torch.inf).amin(2))
-    ascending = torch.cat(nearest, dim=1).masked_fill(~known, torch.inf).sqrt().sort(1).values
-    middle = (known.sum(1, keepdim=True) - 1).clamp(min=0) // 2
-    least = torch.cat(smallest, dim=1).masked_fill(~known, torch.inf).amin(1, keepdim=True).sqrt()
-    found = torch.cat([least, ascending.gather(1, middle), torch.full_like(least, UNIT_RADIUS)], dim=1)
-    return torch.where(found.isfinite() & (found > 0), found, UNIT_RADIUS)
-
-
-def _squared(cosines: Tensor) -> Tensor:
-    """Returns squared distances of unit rows; where rounding alone may explain them, 0."""
-    squared = 2 - 2 * cosines
-    return squared.masked_fill_(squared <= 2 * NOISE * torch.finfo(squared.dtype).eps, 0.0)
-
-
-def _block(points: Tensor) -> int:
-    """Returns how many of the rows of ``points`` (E, n, d) to compare at once with all n."""
-    return max(1, leave_one_out.block_entries(points.device) // (len(points) * points.shape[1]))
-
-
 def _of_pairs(shown: Situation, sure: _Certainty, radii: Tensor, closest: Tensor) -> dict[str, Tensor]:
-    """Compares every candidate with every other, a block at a time."""
-    points, weights = shown.points, torch.stack([sure.uncertainty, torch.ones_like(sure.uncertainty)], dim=2)
-    covered = (-_squared(closest)[:, None] / radii[:, :, None] ** 2).exp()  # (E, 3, K)
+    weights = torch.stack([sure.uncertainty, torch.ones_like(sure.uncertainty)], dim=2)
     pair = sure.classes.sort(dim=2).values
-    code = pair[:, :, 0] * shown.logits.shape[2] + pair[:, :, 1]
-    parts = []
-    for rows in torch.split(torch.arange(points.shape[1], device=points.device), _block(points)):
-        squared = _squared(points[:, rows] @ points.mT)
-        sums = [(code[:, rows, None] == code[:, None, :]).to(weights) @ weights[:, :, :1]]
-        for which, radius in enumerate(radii.unbind(1)):
-            kernel = (-squared / radius[:, None, None] ** 2).exp_()
-            if which == MEDIAN:
-                sums.append(kernel @ weights)
-            sums.append((kernel - covered[:, which, None]).relu_() @ weights)
-        parts.append(torch.cat(sums, dim=2))
-    same, *smallest, uncertain, density, a, b, c, d = torch.cat(parts, dim=1).unbind(2)
-    found = {
-        "pair_uncertainty": same,
-        "uncertain_density": (uncertain + TINY).log(),
-        "dense_uncertainty": (sure.uncertainty + TINY).log() + (density / points.shape[1]).log(),
+    found = neighbors.pair_sums(
+        shown.points, weights, pair[:, :, 0] * shown.logits.shape[2] + pair[:, :, 1], closest, radii
+    )
+    gains = {
+        f"{kind}_{name}": _log_gain(found.gains[:, :, at, weighed])
+        for at, name in enumerate(("smallest", "median", "unit"))
+        for weighed, kind in enumerate(("uncertain_gain", "gain"))
     }
-    for name, (of_uncertain, of_all) in {"smallest": smallest, "median": (a, b), "unit": (c, d)}.items():
-        found[f"uncertain_gain_{name}"] = _log_gain(of_uncertain)
-        found[f"gain_{name}"] = _log_gain(of_all)
-    return found
+    dense = found.kernels[:, :, neighbors.MEDIAN]
+    return {
+        **gains,
+        "pair_uncertainty": found.alike[:, :, 0],
+        "uncertain_density": (dense[:, :, 0] + TINY).log(),
+        "dense_uncertainty": (sure.uncertainty + TINY).log() + (dense[:, :, 1] / dense.shape[1]).log(),
+    }
 
 
 def _log_gain(gains: Tensor) -> Tensor:

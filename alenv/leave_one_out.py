@@ -52,7 +52,7 @@ def fitted(labeled: Tensor, labels: Tensor, classes: int) -> LabeledRidge:
     """
     known = (labels >= 0).to(labeled)
     rows = labeled * known[:, :, None]
-    own = torch.nn.functional.one_hot(labels.clamp(min=0), classes).to(rows)
+    own = one_hot(labels, classes)
     targets = (own - 1 / classes) * known[:, :, None]
     gram = rows.mT @ rows
     gram.diagonal(dim1=1, dim2=2).add_(PENALTY)
@@ -66,6 +66,12 @@ def fitted(labeled: Tensor, labels: Tensor, classes: int) -> LabeledRidge:
     count = known.sum(1)
     error = torch.where(count > 0, wrong.sum(1) / count.clamp(min=1), 1 - 1 / classes)
     return LabeledRidge(inverse, weights, _sharpness(without, own, known), wrong, error)
+
+
+def one_hot(labels: Tensor, classes: int) -> Tensor:
+    """Returns float32 (E, L, C) of labels (E, L); zeros for rows that count for nothing."""
+    own = torch.nn.functional.one_hot(labels.clamp(min=0), classes)
+    return (own * (labels >= 0)[:, :, None]).float()
 
 
 def _sharpness(scores: Tensor, own: Tensor, known: Tensor) -> Tensor:
