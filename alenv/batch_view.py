@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from alenv.descriptors import Descriptors, Situation, describe
+from alenv.descriptors import Descriptors
 from alenv.ridge_episodes import RidgeEpisodes
 from alenv.settings import Protocol, Recipe
 
@@ -115,25 +115,15 @@ class BatchView:
         They are those of ``View.descriptors``; see ``alenv.descriptors``.
         """
         if self._described is None:
-            landmarks, labels = self._episodes.landmarks, torch.from_numpy(self.labels).to(self.device)
-            with self._episodes.one.runtime.active():
-                candidates = torch.from_numpy(self.candidates).to(self.device)
-                situation = Situation(
-                    logits=self.logits.contiguous(),
-                    points=landmarks.points(candidates),
-                    typicality=landmarks.typicality(candidates),
-                    labeled=landmarks.points(torch.from_numpy(self.labeled).to(self.device)),
-                    labels=labels,
-                    anchors=landmarks.anchors,
-                    query_size=self.query_size,
-                )
-                self._described = describe(situation)
+            self._described = self._episodes.described(self.candidates, self.logits)
         return self._described
 
     def positions(self, indices: Indices) -> Tensor:
-        """Returns where images lie, float32 (..., d), for pool indices int64 (...); see ``View.positions``."""
-        with self._episodes.one.runtime.active():
-            return self._episodes.landmarks.points(torch.from_numpy(indices).to(self.device))
+        """Returns where images lie, float32 (E, n, d), for pool indices int64 (E, n); see ``View.positions``.
+
+        Where tasks have fewer components than others, zeros stand for them.
+        """
+        return self._episodes.positions(indices)
 
     # ---- the pool -------------------------------------------------------------------------------------------
 

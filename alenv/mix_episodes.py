@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from alenv import data, observation, queries, rewards
+from alenv.descriptors import Descriptors
 from alenv.embedding import embed
 from alenv.episode_batch import EpisodeBatch
 from alenv.errors import PeekNotAllowed
 from alenv.learners.images import ImageSet, resident
-from alenv.learners.ridge_batch import Heads, RidgeBatch, RidgeOfBatch
+from alenv.learners.ridge_batch import Heads, HeldOut, RidgeBatch, RidgeOfBatch
 from alenv.oracle import Oracle
 from alenv.pool import OUTLIER
 from alenv.presets import resolve
@@ -182,6 +183,21 @@ class MixEpisodes(RidgeEpisodes):
                 right[i] = self._right(some, Heads(*(part[0] for part in tried))).cpu().numpy()
         own = self.purchases
         return self._worth(own.now("validation")[:, None], right, own.cycle[:, None] + 1)
+
+    def _held_out(self, index: int) -> HeldOut:
+        count = int(self._split_sizes[index])
+        return HeldOut(self._split[index, :count].T, self._split_labels[index, :count])
+
+    def described(self, candidates: Indices, logits: Tensor) -> Descriptors:
+        """As for one task; each episode describes its candidates by its own landmarks."""
+        found = [self.view(i).descriptors(each) for i, each in enumerate(candidates)]
+        return Descriptors(*(torch.stack(parts) for parts in zip(*found, strict=True)))
+
+    def positions(self, indices: Indices) -> Tensor:
+        """As for one task, zeros behind the components of an episode."""
+        found = [self.view(i).positions(each) for i, each in enumerate(indices)]
+        width = max(each.shape[1] for each in found)
+        return torch.stack([torch.nn.functional.pad(each, (0, width - each.shape[1])) for each in found])
 
     def legal(self, which: Indices, chosen: Indices, refuse: bool) -> tuple[Indices, Indices]:
         """As for one task, of the images that an episode buys; -1 behind them."""

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from alenv import observation, queries, rewards
+from alenv.descriptors import Descriptors, Situation, describe
 from alenv.env import ActiveLearningEnv
 from alenv.episode_batch import EpisodeBatch
-from alenv.landmarks import Landmarks
 from alenv.learners.linear import embedding_of
 from alenv.learners.ridge import PENALTIES
 from alenv.learners.ridge_batch import Heads, HeldOut, RidgeBatch, RidgeOfBatch
@@ -150,20 +150,43 @@ class RidgeEpisodes:
 
     def gains(self, asked: Indices) -> Tensor:
         """Returns how much each of the pool indices, int64 (E, K), would raise the smooth accuracy, float32 (E, K)."""
-        held_out = HeldOut(self._columns["validation"], self._splits["validation"].labels)
         found = []
-        with self.one.runtime.active():
+        with self.runtime.active():
             for i, oracle in enumerate(self._oracles):
                 one = slice(i, i + 1)
                 labels = torch.from_numpy(oracle.answer(asked[i]))[None].to(self.device)
                 rows = self.rows(np.arange(len(asked))[one], asked[one])
-                found.append(self._ridge.gains(one, rows, labels, held_out))
+                found.append(self._ridge.gains(one, rows, labels, self._held_out(i)))
         return torch.cat(found)
 
-    @property
-    def landmarks(self) -> Landmarks:
-        """Where the images of the pool lie; see ``View.positions``."""
-        return self.one._images.landmarks
+    def _held_out(self, index: int) -> HeldOut:
+        """Returns what the smooth accuracy of an episode is measured on."""
+        return HeldOut(self._columns["validation"], self._splits["validation"].labels)
+
+    # ---- what describes candidates --------------------------------------------------------------------------
+
+    def described(self, candidates: Indices, logits: Tensor) -> Descriptors:
+        """Describes candidates, int64 (E, K), with their logits (E, K, C)."""
+        own, landmarks = self.purchases, self.one._images.landmarks
+        longest = int(own.count.max())
+        labeled = np.where(np.arange(longest) < own.count[:, None], own.labeled[:, :longest], 0)
+        with self.runtime.active():
+            rows = torch.from_numpy(candidates).to(self.device)
+            situation = Situation(
+                logits=logits.contiguous(),
+                points=landmarks.points(rows),
+                typicality=landmarks.typicality(rows),
+                labeled=landmarks.points(torch.from_numpy(labeled).to(self.device)),
+                labels=torch.from_numpy(own.labels[:, :longest].copy()).to(self.device),
+                anchors=landmarks.anchors,
+                query_size=self.protocol.query_size,
+            )
+            return describe(situation)
+
+    def positions(self, indices: Indices) -> Tensor:
+        """Returns where images lie, float32 (E, n, d), for pool indices int64 (E, n)."""
+        with self.runtime.active():
+            return self.one._images.landmarks.points(torch.from_numpy(indices).to(self.device))
 
     def legal(self, which: Indices, chosen: Indices, refuse: bool) -> tuple[Indices, Indices]:
         """Returns legal queries for int64 (n, B) to some episodes (n,), and how many indices of each were replaced.

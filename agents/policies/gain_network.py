@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from dataclasses import dataclass
 
 import torch
@@ -70,6 +71,11 @@ class Blend:
     network: tuple[float, float, float] = (1.0, 0.7, 0.4)
     margin: tuple[float, float, float] = (0.0, 0.3, 0.6)
     diversity: tuple[float, float, float] = (1.6, 1.0, 0.5)
+
+    def __post_init__(self) -> None:
+        for numbers in (self.network, self.margin, self.diversity):
+            if len(numbers) != len(STAGES) or not all(math.isfinite(number) for number in numbers):
+                raise ValueError(f"{numbers!r} is no weight for each of {len(STAGES)} stages")
 
     def at(self, context: Tensor) -> Tensor:
         """Returns the three weights for contexts (E, 8), float32 (E, 3)."""

@@ -14,9 +14,9 @@ from torch import Tensor
 from agents.policies.gain_network import WIDTH, Blend, GainNetworks, batches
 from agents.policies.learned import KIND, save_networks
 from agents.policies.training import SELECTION_SEEDS, Task, Trainer, trainer
+from alenv.batched_env import BatchedEnv
 from alenv.descriptors import NAMES
 from alenv.progress import progress
-from alenv.vector import RidgeVectorEnv
 
 SHOWN = 48  # candidates of a state whose gains are computed
 BEHAVIORS = ("log_margin", "typicality", "uncertain_gain_median", "log_leverage", "neighbor_disagreement")
@@ -43,7 +43,7 @@ class Examples(NamedTuple):
 
 
 def collect(
-    env: RidgeVectorEnv, seeds: Sequence[int], networks: GainNetworks | None, generator: torch.Generator
+    env: BatchedEnv, seeds: Sequence[int], networks: GainNetworks | None, generator: torch.Generator
 ) -> Examples:
     """Plays episodes, and says of every state what some candidates would bring.
 
@@ -211,7 +211,6 @@ class MarginalGain(Trainer):
             "candidates": self.candidates,
             **task.settings,
             "allow_peek": True,
-            "test": False,
         }
         env = gym.make_vec(task.env_id, num_envs=self.episodes, autoreset_mode="Disabled", **settings)
         seeds = torch.randint(SELECTION_SEEDS, (self.episodes,), generator=generator).tolist()

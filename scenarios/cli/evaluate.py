@@ -14,9 +14,10 @@ from rich.table import Column
 import agents
 from agents.policies.training import REPORT_SEEDS
 from agents.spelling import POLICY_CONFIG
+from alenv.errors import UnknownName
 from scenarios.cli.options import settings_of, with_settings
 from scenarios.plan.arm import check_environment
-from scenarios.play.evaluation import play
+from scenarios.play.evaluation import Played, play
 from scenarios.play.policy_training import BEST
 from scenarios.report import stats
 from scenarios.report.fitted import Fitted
@@ -59,7 +60,7 @@ def evaluate(
     chosen = list(dict.fromkeys([_policy_in(agent), *(text for text in beside.split(",") if text)]))
     for spelled in chosen:
         agents.make(spelled)
-    areas = {spelled: 100 * play(spelled, env_id, settings, seeds).area for spelled in chosen}
+    areas = {spelled: 100 * _area(play(spelled, env_id, settings, seeds), env_id) for spelled in chosen}
     rows = [_row(spelled, areas[spelled], areas[chosen[0]]) for spelled in chosen]
     if as_json:
         click.echo(
@@ -84,6 +85,14 @@ def _policy_in(agent: str) -> str:
     """Returns an agent's spelling; the folder of a training stands for its best policy."""
     folder = Path(agent.removeprefix("policy="))
     return f"policy={folder / BEST}" if (folder / BEST / POLICY_CONFIG).is_file() else agent
+
+
+def _area(played: Played, env_id: str) -> np.ndarray:
+    if played.area is None:
+        raise UnknownName(
+            f"{env_id} was given, which has no test set to report on; give another environment."
+        )
+    return played.area
 
 
 def _row(agent: str, areas: np.ndarray, first: np.ndarray) -> dict[str, Any]:

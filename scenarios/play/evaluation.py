@@ -11,9 +11,9 @@ import numpy as np
 from gymnasium.vector import AutoresetMode
 
 import agents
-from alenv import RidgeVectorEnv, core
+from alenv import BatchedEnv, core
 from alenv.progress import progress
-from alenv.registration import known_id
+from alenv.registration import MIX, known_id
 
 AT_ONCE = 64  # episodes of a ridge environment
 
@@ -23,11 +23,11 @@ class Played:
     """What an agent reached, episode by episode, in [0, 1].
 
     Attributes:
-        area: Mean accuracy on the test set after queries 1 to T, float64 (n,).
+        area: Mean accuracy on the test set after queries 1 to T, float64 (n,); None where there is no test set.
         validation: The same on the validation split; None without one.
     """
 
-    area: np.ndarray
+    area: np.ndarray | None
     validation: np.ndarray | None
 
 
@@ -43,8 +43,9 @@ def play(agent: str, env_id: str, settings: Mapping[str, Any], seeds: Sequence[i
     Raises:
         AlenvError: A setting or the agent does not exist or does not fit.
     """
-    settings = {"observe": "progress", **settings, "test": True}
     name = known_id(env_id)
+    measured = {} if name == MIX else {"test": True}
+    settings = {"observe": "progress", **settings, **measured}
     with progress(f"{agent}: episodes", len(seeds)) as shown:
         if _is_batched(name, settings):
             parts = []
@@ -58,8 +59,8 @@ def play(agent: str, env_id: str, settings: Mapping[str, Any], seeds: Sequence[i
                 parts.append(_alone(agent, env, seed))
                 shown(number + 1)
             env.close()
-    rows = np.concatenate(parts)
-    return Played(rows[:, 0], None if np.isnan(rows).any() else rows[:, 1])
+    test, validation = np.concatenate(parts).T
+    return Played(*(None if np.isnan(area).any() else area for area in (test, validation)))
 
 
 def _is_batched(name: str, settings: Mapping[str, Any]) -> bool:
@@ -70,7 +71,7 @@ def _is_batched(name: str, settings: Mapping[str, Any]) -> bool:
 def _at_once(agent: str, name: str, settings: Mapping[str, Any], seeds: Sequence[int]) -> np.ndarray:
     """Returns both areas of every episode, float64 (n, 2)."""
     env = gym.make_vec(name, num_envs=len(seeds), autoreset_mode=AutoresetMode.DISABLED, **settings).unwrapped
-    assert isinstance(env, RidgeVectorEnv), "others are played one by one"
+    assert isinstance(env, BatchedEnv), "others are played one by one"
     env.reset(seed=list(seeds))
     player, total = agents.InBatch(agent, env), np.zeros((len(seeds), 2))
     for _ in range(env.protocol.cycles):
@@ -94,4 +95,4 @@ def _alone(agent: str, env: gym.Env[Any, Any], seed: int) -> np.ndarray:
 
 def _accuracies(info: Mapping[str, Any], episodes: int) -> np.ndarray:
     unknown = np.full(episodes, np.nan)
-    return np.stack([info["test_accuracy"], info.get("validation_accuracy", unknown)], axis=1)
+    return np.stack([info.get(f"{split}_accuracy", unknown) for split in ("test", "validation")], axis=1)

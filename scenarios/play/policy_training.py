@@ -172,7 +172,8 @@ def _selected(training: PolicyTraining, trainer: Trainer) -> Row:
                     f"{task.env_id} was given, which has no validation split to select by; add validation=n."
                 )
             scores.append(100 * float(played.validation.mean()))
-            found[f"test/{task.title}"] = 100 * float(played.area.mean())
+            if played.area is not None:
+                found[f"test/{task.title}"] = 100 * float(played.area.mean())
             found[f"validation/{task.title}"] = scores[-1]
     finally:
         shutil.rmtree(trial, ignore_errors=True)
