@@ -15,9 +15,10 @@ import agents
 from agents.policies.training import REPORT_SEEDS
 from agents.spelling import POLICY_CONFIG
 from alenv.errors import UnknownName
+from alenv.registration import MIX, known_id
 from scenarios.cli.options import settings_of, with_settings
 from scenarios.plan.arm import check_environment
-from scenarios.play.evaluation import Played, play
+from scenarios.play.evaluation import play
 from scenarios.play.policy_training import BEST
 from scenarios.report import stats
 from scenarios.report.fitted import Fitted
@@ -56,11 +57,15 @@ def evaluate(
     below 10,000 and selects on those from there on; the default first seed is one that neither has seen.
     """
     check_environment(env_id)
+    if known_id(env_id) == MIX:
+        raise UnknownName(
+            f"{env_id} was given, which has no test set to report on; give another environment."
+        )
     settings, seeds = settings_of(pairs), range(first_seed, first_seed + episodes)
     chosen = list(dict.fromkeys([_policy_in(agent), *(text for text in beside.split(",") if text)]))
     for spelled in chosen:
         agents.make(spelled)
-    areas = {spelled: 100 * _area(play(spelled, env_id, settings, seeds), env_id) for spelled in chosen}
+    areas = {spelled: 100 * np.asarray(play(spelled, env_id, settings, seeds).area) for spelled in chosen}
     rows = [_row(spelled, areas[spelled], areas[chosen[0]]) for spelled in chosen]
     if as_json:
         click.echo(
@@ -85,14 +90,6 @@ def _policy_in(agent: str) -> str:
     """Returns an agent's spelling; the folder of a training stands for its best policy."""
     folder = Path(agent.removeprefix("policy="))
     return f"policy={folder / BEST}" if (folder / BEST / POLICY_CONFIG).is_file() else agent
-
-
-def _area(played: Played, env_id: str) -> np.ndarray:
-    if played.area is None:
-        raise UnknownName(
-            f"{env_id} was given, which has no test set to report on; give another environment."
-        )
-    return played.area
 
 
 def _row(agent: str, areas: np.ndarray, first: np.ndarray) -> dict[str, Any]:

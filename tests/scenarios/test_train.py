@@ -1,0 +1,133 @@
+"""``alenv train`` and ``alenv evaluate``: what they write, how they go on, what they refuse."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from command import error, run
+
+from agents.policies.gain_training import MarginalGain
+
+FILES = ("best/weights.safetensors", "last/weights.safetensors", "last/config.json", "rounds.csv")
+ENVS = "ALDigitsRidge-v0@initial_size=20,ALDigitsRidge-v0@initial_size=40@ridge_penalty=1"
+SMALL = ("--set", "query_size=5", "budget=10", "candidates=60", "validation=100")
+BASE = (
+    "--steps",
+    "45",
+    "--episodes",
+    "4",
+    *(f"--option={each}" for each in ("rounds=3", "episodes=4", "epochs=2")),
+)
+
+
+def train(out: Path, *more: str, envs: str = ENVS) -> tuple[int, str, str]:
+    return run("train", "marginal_gain", "--env", envs, *BASE, "--out", str(out), *more, *SMALL)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("trained") / "policy"
+    code, text, err = train(out)
+    assert code == 0, err
+    assert f"{out}/best: round" in text
+    assert err.count("round") == 3
+    return out
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    return {name: (folder / name).read_bytes() for name in FILES}
+
+
+def test_a_training_keeps_the_best_and_the_last_policy(trained: Path) -> None:
+    rows = [line.split(",") for line in (trained / "rounds.csv").read_text().splitlines()]
+    assert len(rows) == 4
+    scores = [float(row[rows[0].index("score")]) for row in rows[1:]]
+    best, last = (json.loads((trained / name / "config.json").read_text()) for name in ("best", "last"))
+    assert last["made"]["round"] == 3
+    assert scores[best["made"]["round"] - 1] == max(scores)
+    assert last["made"]["training"]["tasks"][1]["settings"]["ridge_penalty"] == 1
+    assert list((trained / "tensorboard").glob("events*"))
+    assert not list(trained.glob(".*"))
+
+
+def test_a_finished_training_is_left_alone(trained: Path) -> None:
+    before = content(trained)
+    code, text, err = train(trained)
+    assert (code, err) == (0, "")
+    assert "best: round" in text
+    assert content(trained) == before
+
+
+@pytest.mark.parametrize("stop", [1, 2])
+def test_stopped_it_goes_on_to_the_same_bytes(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stop: int
+) -> None:
+    advance = MarginalGain.advance
+
+    def stopping(self: MarginalGain, total: int) -> dict[str, float]:
+        if self.round == stop:
+            advance(self, total)  # a round that is lost
+            raise KeyboardInterrupt
+        return advance(self, total)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(MarginalGain, "advance", stopping)
+        assert train(tmp_path / "policy")[0] == 130
+    assert (tmp_path / "policy" / "last").is_dir()
+    assert train(tmp_path / "policy")[0] == 0
+    assert content(tmp_path / "policy") == content(trained)
+
+
+def test_another_training_is_refused_by_name(trained: Path, tmp_path: Path) -> None:
+    out = tmp_path / "copy"
+    shutil.copytree(trained, out)
+    before = content(out)
+    code, _, err = train(out, "--seed", "4")
+    assert code == 2
+    assert "choose another folder with --out" in err
+    assert "seed" in err
+    state = out / "state.pt"
+    state.write_bytes(state.read_bytes()[:-100])
+    assert "state.pt cannot be read; delete its folder to train anew" in train(out)[2]
+    (out / "meta.json").write_text("{}")
+    assert "meta.json cannot be read" in train(out)[2]
+    assert content(out) == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("train", "margin", "--env", ENVS, "--steps", "5"), "no agent that can be trained"),
+        (("train", "marginal_gain", "--env", ENVS, "--steps", "5", "--option", "depth=3"), "'depth'"),
+        (("train", "marginal_gain", "--env", "ALDigits-v0", "--steps", "5"), "has no validation split"),
+        (("train", "marginal_gain", "--env", "ALDigitRidge-v0", "--steps", "5"), "ALDigitsRidge-v0"),
+        (("train", "marginal_gain", "--env", ",", "--steps", "5"), "names no environment"),
+        (("evaluate", "nobody", "--env", "ALDigitsRidge-v0"), "nobody"),
+        (("evaluate", "random", "--env", "ALMix-v0", "--episodes", "2"), "no test set"),
+    ],
+)
+def test_bad_input_is_one_sentence(
+    arguments: tuple[str, ...], sentence: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert sentence in error(*arguments)
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize("env", ["ALDigitsRidge-v0", "ALDigitsLogistic-v0"])
+def test_agents_are_evaluated_side_by_side(trained: Path, env: str) -> None:
+    arguments = ("--env", env, "--episodes", "2", "--beside", "random", "--json", *SMALL)
+    code, text, err = run("evaluate", str(trained), *arguments)
+    assert code == 0, err
+    found: dict[str, Any] = json.loads(text)
+    assert [row["agent"] for row in found["agents"]] == [f"policy={trained / 'best'}", "random"]
+    first = found["agents"][0]
+    assert first["difference"] is None
+    for row in found["agents"][1:]:
+        assert row["difference"] == pytest.approx(first["area"] - row["area"])
+        assert row["interval"][0] < row["difference"] < row["interval"][1]
+    assert run("evaluate", str(trained), *arguments)[1] == text
