@@ -116,8 +116,10 @@ class Check:
     what: str = ""
 
     def __str__(self) -> str:
-        where: dict[str | None, str] = {None: "in the area under the curve", **MOMENTS}
-        place = f"at {self.at:,} labels" if isinstance(self.at, int) else where[self.at]
+        if isinstance(self.at, int):
+            place = f"at {self.at:,} labels"
+        else:
+            place = "in the area under the curve" if self.at is None else MOMENTS[self.at]
         return f"{self.label} {SIGNS[self.sign]} {self.against} {place}"
 
 
