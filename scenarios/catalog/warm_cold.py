@@ -28,7 +28,7 @@ OTHERS = STRATEGIES[:-1]
 def _checks(dataset: str) -> tuple[Check, ...]:
     ll4al = Check("ll4al" + WARM, "ll4al" + COLD, 1, None, "LL4AL is better with a warm start.")
     if dataset == "cifar10":
-        early = pairwise(OTHERS, COLD, WARM, 1, "A cold start helps {} after its first query.", 2_000)
+        early = pairwise(OTHERS, COLD, WARM, 1, "A cold start helps {} after its first query.", "first")
         return (*early, ll4al)
     if dataset == "svhn":
         return (*pairwise(OTHERS, WARM, COLD, 1, "A warm start helps {}."), ll4al)

@@ -12,7 +12,7 @@ from scenarios.plan.analyses import Analysis
 from scenarios.plan.arm import Arm
 
 SIGNS = {1: "above", 0: "as good as", -1: "below"}
-MOMENTS = ("start", "end")
+MOMENTS = {"start": "at the start", "first": "after the first query", "end": "at the end"}
 SHOWS = ("area", "labels")
 _COUNTS = ("initial_size", "query_size", "budget")
 
@@ -105,7 +105,7 @@ class Check:
         against: The arm it is compared with.
         sign: 1 (it is better), -1 (it is worse) or 0 (there is no difference).
         at: Where the accuracies are compared: a number of labeled images, ``"start"`` (before any query),
-            ``"end"``, or None for the area under the curve.
+            ``"first"`` (after the first), ``"end"``, or None for the area under the curve.
         what: What that says, in one sentence; may be empty.
     """
 
@@ -116,8 +116,10 @@ class Check:
     what: str = ""
 
     def __str__(self) -> str:
-        where = {None: "in the area under the curve", "start": "at the start", "end": "at the end"}
-        place = f"at {self.at:,} labels" if isinstance(self.at, int) else where[self.at]
+        if isinstance(self.at, int):
+            place = f"at {self.at:,} labels"
+        else:
+            place = "in the area under the curve" if self.at is None else MOMENTS[self.at]
         return f"{self.label} {SIGNS[self.sign]} {self.against} {place}"
 
 

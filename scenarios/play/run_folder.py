@@ -174,9 +174,13 @@ class RunFolder:
             texts = all((self.path / name).read_text() == text for name, text in record.texts().items())
         except (OSError, ValueError):
             return False
-        found = load_arrays(self.path / "queries.npz") or {}
+        found = self.queries() or {}
         bought = record.bought()
         return texts and all(name in found and np.array_equal(found[name], bought[name]) for name in bought)
+
+    def queries(self) -> dict[str, np.ndarray] | None:
+        """Returns the arrays of ``queries.npz``, or None where it is missing or damaged."""
+        return load_arrays(self.path / "queries.npz")
 
     def check(self, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
         """Compares what a run was begun with and what it would go on with.

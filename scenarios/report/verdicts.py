@@ -120,7 +120,8 @@ def _values(check: Check, arm: Curves, seeds: Sequence[int]) -> np.ndarray | Non
     if check.at is None:
         return stats.area(accuracy)
     if isinstance(check.at, str):
-        return np.asarray(accuracy[:, {"start": 0, "end": -1}[check.at]])
+        place = {"start": 0, "first": min(1, accuracy.shape[1] - 1), "end": -1}[check.at]
+        return np.asarray(accuracy[:, place])
     cycles = np.flatnonzero(arm.labeled == check.at)
     return np.asarray(accuracy[:, cycles[0]]) if len(cycles) else None
 

@@ -76,7 +76,7 @@ def scenario(*checks: Check, pictures: tuple[Picture, ...] = ()) -> Scenario:
 
 
 def test_checks_are_compared_where_cycles_end() -> None:
-    at = (None, "start", "end", 40, 60, 180)
+    at = (None, "start", "first", "end", 40, 60, 180)
     found = scenario(*(Check("margin", "random", 1, moment) for moment in at))
     assert [str(check) for check in found.checks][:2] == [
         "margin above random in the area under the curve",

@@ -54,7 +54,7 @@ WIDE = [3.0, -2.0, 4.0, -3.0, 1.0, -0.5]
         ([2.0] * 6, 1, "reproduced"),
     ],
 )
-@pytest.mark.parametrize("at", [None, "end", 200])
+@pytest.mark.parametrize("at", [None, "first", "end", 200])
 def test_a_check_is_decided_where_it_looks(
     points: list[float], sign: int, outcome: str, at: int | str | None
 ) -> None:

@@ -6,7 +6,6 @@ import base64
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,8 +13,7 @@ from PIL import Image
 
 from alenv import data
 from alenv.errors import AlenvError, CorruptRun
-from scenarios.play.checkpoint import load_arrays
-from scenarios.play.run_folder import Run
+from scenarios.play.run_folder import Run, RunFolder
 from scenarios.report.curves import Curves
 from scenarios.report.details import Known
 
@@ -69,7 +67,7 @@ def contact_sheets(curves: Sequence[Curves], runs: Sequence[Run], known: Known) 
     if not arms or not shared:
         return Sheets([], "No image is shown, since there was no query, or the arms share no seed.")
     seed, last = shared[0], min(len(arm.labeled) for arm in arms) - 1
-    folders = {run.arm.label: run.folder.path for run in runs if run.seed == seed}
+    folders = {run.arm.label: run.folder for run in runs if run.seed == seed}
     try:
         cycles = sorted({1, (1 + last) // 2, last})
         rows = {arm.label: _bought(folders[arm.label]) for arm in arms}
@@ -101,11 +99,13 @@ def contact_sheets(curves: Sequence[Curves], runs: Sequence[Run], known: Known) 
     return Sheets(sheets, said)
 
 
-def _bought(folder: Path) -> np.ndarray:
+def _bought(folder: RunFolder) -> np.ndarray:
     """Returns the dataset rows of every query, int64 (T, B); raises ``CorruptRun`` where they cannot be read."""
-    found = load_arrays(folder / "queries.npz")
+    found = folder.queries()
     if found is None:
-        raise CorruptRun(f"{folder / 'queries.npz'} cannot be read; repeat the command that played the run.")
+        raise CorruptRun(
+            f"{folder.path / 'queries.npz'} cannot be read; repeat the command that played the run."
+        )
     return found["queries_rows"]
 
 
