@@ -70,7 +70,7 @@ class Situation(NamedTuple):
     """E episodes at the time of a query, each with K candidates and up to L labeled rows.
 
     Attributes:
-        logits: float32 (E, K, C) of the candidates, C >= 2; not finite counts as 0.
+        logits: float32 (E, K, C) of the candidates; not finite counts as 0.
         points: float32 (E, K, d), positions of the candidates, of unit length or zero (``Landmarks.points``).
         typicality: float32 (E, K) (``Landmarks.typicality``).
         labeled: float32 (E, L, d), positions of the labeled rows.
@@ -206,6 +206,8 @@ class _Certainty(NamedTuple):
 def _prepared(situation: Situation) -> Situation:
     """Bounds the logits, and adds a row that counts for nothing where there is none."""
     logits = situation.logits.float().nan_to_num(0.0).clamp(-LARGEST_LOGIT, LARGEST_LOGIT)
+    if logits.shape[2] == 1:  # one class alone has a second that nothing belongs to
+        logits = torch.nn.functional.pad(logits, (0, 1), value=-LARGEST_LOGIT)
     labeled, labels = situation.labeled, situation.labels
     if not labels.shape[1]:
         labeled = labeled.new_zeros(len(labels), 1, labeled.shape[2])

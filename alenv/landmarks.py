@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from alenv.learners.images import in_batches
+from alenv.batches import in_batches
 
 COMPONENTS = 64  # that positions have at most, so that distances mean the same whatever D is
 REFERENCE = 4_000  # images that typicality is measured on

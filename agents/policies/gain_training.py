@@ -13,8 +13,8 @@ from torch import Tensor
 
 from agents.policies.gain_network import WIDTH, Blend, GainNetworks, batches
 from agents.policies.learned import KIND, save_networks
-from agents.policies.training import SELECTION_SEEDS, Task, Trainer, trainer
-from alenv.batched_env import BatchedEnv
+from agents.policies.training import SELECTION_SEEDS, LearningTask, Trainer, trainer
+from alenv import BatchedEnv
 from alenv.descriptors import NAMES
 from alenv.progress import progress
 
@@ -171,7 +171,7 @@ class MarginalGain(Trainer):
 
     def __init__(
         self,
-        tasks: Sequence[Task],
+        tasks: Sequence[LearningTask],
         seed: int = 0,
         members: int = 3,
         width: int = WIDTH,
@@ -205,7 +205,7 @@ class MarginalGain(Trainer):
         self.steps += len(held.gains)
         return {**numbers, "correlation/seen": learned[-1]}
 
-    def _collected(self, task: Task, generator: torch.Generator) -> Examples:
+    def _collected(self, task: LearningTask, generator: torch.Generator) -> Examples:
         settings = {
             "observe": "progress",
             "candidates": self.candidates,

@@ -18,7 +18,7 @@ REPORT_SEEDS = 20_000
 
 
 @dataclass(frozen=True)
-class Task:
+class LearningTask:
     """An environment to learn in.
 
     Attributes:
@@ -55,7 +55,7 @@ class Trainer(ABC):
     unit: ClassVar[str] = "steps"
     source: ClassVar[str] = ""
 
-    def __init__(self, tasks: Sequence[Task], seed: int = 0) -> None:
+    def __init__(self, tasks: Sequence[LearningTask], seed: int = 0) -> None:
         self.tasks, self.seed = tuple(tasks), seed
         self.round = self.steps = 0
 

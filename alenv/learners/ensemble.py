@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 
 from alenv import nets
+from alenv.batches import in_batches
 from alenv.errors import InvalidQuery
-from alenv.learners.images import ImageSet, in_batches
+from alenv.learners.images import ImageSet
 from alenv.learners.network import NetworkLearner
 from alenv.learners.protocol import Learner, Predictions
 from alenv.learners.registry import register

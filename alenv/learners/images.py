@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
 from functools import cached_property
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from alenv.landmarks import Landmarks
 from alenv.learners.augmentation import Augmentation
 from alenv.nets import SMALLEST_IMAGE
-from alenv.progress import advance
 
-if TYPE_CHECKING:
-    from alenv.landmarks import Landmarks
-
-INFERENCE_BATCH = 256  # one size for every pass: the last bits of a row depend on the batch it runs in
 BLOCK = 128  # images whose embedding is multiplied at once: 256 columns of it fit the second-level cache
 
 _resident: dict[tuple[str, str], Tensor] = {}
@@ -115,8 +110,6 @@ class ImageSet:
     @cached_property
     def landmarks(self) -> Landmarks:
         """Where the images of the frozen embedding lie relative to fixed ones among them; see ``alenv.landmarks``."""
-        from alenv.landmarks import Landmarks  # noqa: PLC0415  (which works in the batches of this module)
-
         embedding = self.embedding
         assert embedding is not None, "asked for only where the recipe names an embedding"
         return Landmarks(lambda indices: embedding[indices], len(self), self.device)
@@ -147,22 +140,3 @@ def shrink(images: Tensor, scale: float) -> Tensor:
     sides = [min(side, max(round(scale * side), SMALLEST_IMAGE)) for side in images.shape[2:]]
     smaller = F.interpolate(images, size=sides, mode="bilinear", align_corners=False, antialias=True)
     return smaller.contiguous(memory_format=torch.channels_last)
-
-
-def in_batches(indices: Tensor, score: Callable[[Tensor], dict[str, Tensor]]) -> dict[str, Tensor]:
-    """Scores positions in batches of one size, the last one padded with its first position.
-
-    Args:
-        indices: int64 (n,) positions, n >= 1.
-        score: Maps ``INFERENCE_BATCH`` positions to tensors with that many rows.
-
-    Returns:
-        The tensors of ``score`` with n rows.
-    """
-    parts: list[dict[str, Tensor]] = []
-    for chunk in torch.split(indices, INFERENCE_BATCH):
-        missing = INFERENCE_BATCH - len(chunk)
-        padded = torch.cat([chunk, chunk[:1].expand(missing)]) if missing else chunk
-        parts.append({name: values[: len(chunk)] for name, values in score(padded).items()})
-        advance(len(chunk))
-    return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}

@@ -10,8 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from alenv.batches import in_batches
 from alenv.errors import MissingHead
-from alenv.learners.images import ImageSet, in_batches
+from alenv.learners.images import ImageSet
 from alenv.learners.protocol import Predictions
 from alenv.runtime import Runtime
 from alenv.settings import Recipe

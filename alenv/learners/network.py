@@ -11,10 +11,11 @@ import torch
 from torch import Tensor, nn
 
 from alenv import nets, pretraining
+from alenv.batches import in_batches
 from alenv.errors import InvalidRecipe
 from alenv.learners import objectives
 from alenv.learners.cycle import TrainingCycle
-from alenv.learners.images import ImageSet, in_batches
+from alenv.learners.images import ImageSet
 from alenv.learners.objectives import Objective
 from alenv.learners.protocol import Predictions
 from alenv.nets.classifier import global_average

@@ -7,8 +7,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from alenv.batches import in_batches
 from alenv.data import Dataset
-from alenv.learners.images import ImageSet, Origin, in_batches, resident
+from alenv.learners.images import ImageSet, Origin, resident
 from alenv.pretraining.choice import pretext
 from alenv.pretraining.store import key, weights
 from alenv.progress import progress

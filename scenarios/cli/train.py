@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from agents.policies.training import Task
+from agents.policies.training import LearningTask
 from alenv import ENVIRONMENTS
 from alenv.errors import MissingHead
 from alenv.presets import resolve
@@ -72,7 +72,7 @@ def train(
     click.echo(f"{folder / LAST}: round {rows[-1]['round']:.0f}, score {rows[-1]['score']:.2f}")
 
 
-def _task(text: str, shared: dict[str, object]) -> Task:
+def _task(text: str, shared: dict[str, object]) -> LearningTask:
     """Reads an environment, and refuses one without a validation split before anything is trained."""
     env_id, *own = text.split("@")
     check_environment(env_id)
@@ -83,7 +83,7 @@ def _task(text: str, shared: dict[str, object]) -> Task:
             f"{env_id} was given, which has no validation split, so that a policy would learn from test images; add "
             "--set validation=1000."
         )
-    return Task(env_id, settings)
+    return LearningTask(env_id, settings)
 
 
 def _line(row: Row, unit: str) -> str:

@@ -17,7 +17,7 @@ import filelock
 import torch
 from torch.utils.tensorboard import SummaryWriter
 
-from agents.policies.training import SELECTION_SEEDS, Task, Trainer, find_trainer
+from agents.policies.training import SELECTION_SEEDS, LearningTask, Trainer, find_trainer
 from alenv.errors import CorruptRun, MissingHead, RunConflict, unknown
 from alenv.files import make_folder, publish_folder, uninterrupted, write_bytes, write_text, writing
 from scenarios.play import evaluation
@@ -45,7 +45,7 @@ class PolicyTraining:
     """
 
     agent: str
-    tasks: tuple[Task, ...]
+    tasks: tuple[LearningTask, ...]
     steps: int
     seed: int
     out: Path
