@@ -17,7 +17,7 @@ ROOT = Path(__file__).parent.parent
 # What agents may import.
 PUBLIC = {
     f"alenv.{name}"
-    for name in ("descriptors", "errors", "files", "fitting", "geometry", "plugins", "seeding")
+    for name in ("descriptors", "errors", "files", "fitting", "geometry", "plugins", "progress", "seeding")
 }
 
 
