@@ -30,9 +30,6 @@ class MixScores(PolicyEnv):
     Action: float32 (M,) in [-1, 1], a weight per score; numbers outside count as the nearest inside.
 
     Reward, info, episode end: the environment's.
-
-    Source: the weighted sum of standardized heuristics of Ebner, "Ensemble" agents for active learning (2021), as
-    told by others; their search for the weights is left to the trainer.
     """
 
     def __init__(self, env: gym.Env[Any, Any], scores: Sequence[str] = DEFAULT_SCORES) -> None:
