@@ -9,6 +9,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 import torch
+from episodes import assert_no_leak
 from gymnasium import wrappers
 from gymnasium.vector import AsyncVectorEnv, SyncVectorEnv
 from stable_baselines3 import A2C, DQN, PPO, SAC, TD3
@@ -133,6 +134,12 @@ def test_they_play_anywhere(saved, name, image_folder):
     ):  # fmt: skip
         for query in played(agents.load_policy(path), env):
             assert len(set(query)) == env.unwrapped.protocol.query_size
+
+
+@pytest.mark.parametrize("name", ANY_SIZE)
+def test_labels_that_were_not_bought_change_nothing(saved, name):
+    settings = {"recipe": "ridge", "initial_size": 20, "query_size": 5, "budget": 10, "validation": 50}
+    assert_no_leak(f"policy={saved[name][1]}", settings)
 
 
 @pytest.mark.parametrize("name", ["score, SAC", "top, PPO"])
