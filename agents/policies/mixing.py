@@ -30,6 +30,8 @@ class MixScores(PolicyEnv):
     Action: float32 (M,) in [-1, 1], a weight per score; numbers outside count as the nearest inside.
 
     Reward, info, episode end: the environment's.
+
+    Trains with PPO, A2C or SAC, ``"MlpPolicy"``.
     """
 
     def __init__(self, env: gym.Env[Any, Any], scores: Sequence[str] = DEFAULT_SCORES) -> None:
