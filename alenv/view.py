@@ -221,7 +221,8 @@ class View(ScoredImages):
         """Returns what a policy sees of images: ``candidates`` (n, 29) and ``context`` (8,); see ``alenv.descriptors``.
 
         They are standardized within ``indices``, so that a number depends on what it is asked for together with.
-        Positions are those of the recipe's embedding where it names one, else of the classifier's features.
+        Positions are those of the recipe's embedding where it names one, else of the classifier's features. Every
+        image is compared with every other, which takes a second for some thousands.
 
         Args:
             indices: int64 (n,) pool indices, n >= 1; None = this cycle's candidates.

@@ -21,7 +21,7 @@ from stable_baselines3.common.env_checker import check_env as sb3_check_env
 
 import agents
 import alenv
-from alenv import needs, nets, pretraining
+from alenv import descriptors, needs, nets, pretraining
 from alenv.learners.images import ImageSet, Origin
 from alenv.learners.network import NetworkLearner
 from alenv.learners.trivial import trivial_augment
@@ -226,3 +226,35 @@ def test_bench_train_runs_here() -> None:
     found = train.measure(backbone="airbench", batch_size=64, rounds=1, device=DEVICE, threads=4)
     assert found["images_per_second"] > 0
     assert found["device"] == DEVICE
+
+
+def test_descriptors_are_those_of_a_cpu() -> None:
+    generator = torch.Generator().manual_seed(0)
+
+    def rows(*shape: int) -> torch.Tensor:
+        return torch.nn.functional.normalize(torch.randn(*shape, generator=generator), dim=-1)
+
+    shown = descriptors.Situation(
+        logits=torch.randn(4, 300, 10, generator=generator),
+        points=rows(4, 300, 64),
+        typicality=torch.rand(4, 300, generator=generator),
+        labeled=rows(4, 50, 64),
+        labels=torch.randint(-1, 10, (4, 50), generator=generator),
+        anchors=rows(64, 64),
+        query_size=10,
+    )
+    there = descriptors.Situation(*(part.to(DEVICE) for part in shown[:6]), shown.query_size)
+    found, expected = descriptors.describe(there), descriptors.describe(shown)
+    torch.testing.assert_close(found.candidates.cpu(), expected.candidates, atol=1e-2, rtol=1e-3)
+    torch.testing.assert_close(found.context.cpu(), expected.context, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["MixScores", "TopOfCandidates", "ScoreCandidates", "PickOneByOne"])
+@pytest.mark.parametrize("recipe", ["ALDigits-v0", "ALDigitsRidge-v0"])
+def test_policies_see_candidates(name: str, recipe: str) -> None:
+    env = getattr(agents, name)(made(recipe, observe="progress", validation=50))
+    shown, _ = env.reset(seed=0)
+    over = False
+    while not over:
+        assert env.observation_space.contains(shown)
+        shown, _, over, _, _ = env.step(env.action_space.sample())

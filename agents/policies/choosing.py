@@ -49,6 +49,8 @@ class ChooseStrategy(PolicyEnv):
     Action: ``Strategies``, a number from 0 to M - 1.
 
     Reward, info, episode end: the environment's.
+
+    Trains with PPO, A2C or DQN, ``"MlpPolicy"``.
     """
 
     def __init__(self, env: gym.Env[Any, Any], strategies: Sequence[str] = DEFAULT_STRATEGIES) -> None:

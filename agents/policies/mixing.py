@@ -31,8 +31,7 @@ class MixScores(PolicyEnv):
 
     Reward, info, episode end: the environment's.
 
-    Source: the weighted sum of standardized heuristics of Ebner, "Ensemble" agents for active learning (2021), as
-    told by others; their search for the weights is left to the trainer.
+    Trains with PPO, A2C or SAC, ``"MlpPolicy"``.
     """
 
     def __init__(self, env: gym.Env[Any, Any], scores: Sequence[str] = DEFAULT_SCORES) -> None:

@@ -31,6 +31,9 @@ class PickOneByOne(DescribeCandidates):
 
     Reward, info: 0 and nothing but ``picked``, the count, until B are picked; then the environment's. Episode end:
     the environment's. An episode has B steps for each of the environment's.
+
+    Trains with PPO or A2C, ``agents.SetPickPolicy``; for DQN with ``"MultiInputPolicy"`` what is said of SAC in
+    ``ScoreCandidates`` holds.
     """
 
     def __init__(self, env: gym.Env[Any, Any]) -> None:

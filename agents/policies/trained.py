@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 
 import gymnasium as gym
 from gymnasium import wrappers
-from gymnasium.envs.registration import WrapperSpec
+from gymnasium.envs.registration import EnvSpec, WrapperSpec
+from gymnasium.vector import AsyncVectorEnv, SyncVectorEnv, VectorEnv, VectorWrapper
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import (
@@ -44,6 +45,7 @@ HARMLESS = (
     wrappers.RenderCollection,
     wrappers.TimeLimit,
     wrappers.TransformReward,
+    wrappers.vector.RecordEpisodeStatistics,
 )
 HARMLESS_TO_VECTORS = (VecCheckNan, VecMonitor, VecVideoRecorder)
 
@@ -108,7 +110,30 @@ def _layers(env: VecEnv) -> list[WrapperSpec]:
     """Returns the wrappers of the first environment, the innermost first."""
     if isinstance(env, DummyVecEnv):
         return _wrappers_around(env.envs[0])
-    spec = env.get_attr("spec", 0)[0]  # the environments are in other processes
+    vector = getattr(env, "env", None)
+    if isinstance(vector, VectorEnv):  # of Gymnasium, made into one of Stable-Baselines3
+        return _layers_of_vector(vector)
+    return _told(env.get_attr("spec", 0)[0])  # the environments are in other processes
+
+
+def _layers_of_vector(env: VectorEnv[Any, Any, Any]) -> list[WrapperSpec]:
+    outside: list[WrapperSpec] = []
+    while isinstance(env, VectorWrapper):
+        outside.insert(0, _described(env))
+        env = env.env
+    if isinstance(env, SyncVectorEnv):
+        return [*_wrappers_around(env.envs[0]), *outside]
+    if isinstance(env, AsyncVectorEnv):
+        return [*_told(env.get_attr("spec")[0]), *outside]
+    return outside
+
+
+def _told(spec: EnvSpec | None) -> list[WrapperSpec]:
+    """Returns the wrappers that a specification names.
+
+    Raises:
+        UnknownName: There is none, for an environment that ``gym.make`` did not make.
+    """
     if spec is None:
         raise UnknownName(
             "What the policy sees cannot be told from its environments; make them with gym.make, or train in a "
@@ -120,10 +145,14 @@ def _layers(env: VecEnv) -> list[WrapperSpec]:
 def _wrappers_around(env: gym.Env[Any, Any]) -> list[WrapperSpec]:
     found: list[WrapperSpec] = []
     while isinstance(env, gym.Wrapper):
-        arguments = {k: v for k, v in getattr(env, "_saved_kwargs", {}).items() if k != "env"}
-        found.append(WrapperSpec(type(env).__name__, _place(type(env)), arguments))
+        found.insert(0, _described(env))
         env = env.env
-    return found[::-1]
+    return found
+
+
+def _described(wrapper: Any) -> WrapperSpec:
+    arguments = {k: v for k, v in getattr(wrapper, "_saved_kwargs", {}).items() if k != "env"}
+    return WrapperSpec(type(wrapper).__name__, _place(type(wrapper)), arguments)
 
 
 def _place(kind: type) -> str:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 
 import gymnasium as gym
 import numpy as np
 import pytest
 import torch
+from episodes import assert_no_leak
 from gymnasium import wrappers
+from gymnasium.vector import AsyncVectorEnv, SyncVectorEnv
 from stable_baselines3 import A2C, DQN, PPO, SAC, TD3
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import (
@@ -20,8 +23,9 @@ from stable_baselines3.common.vec_env import (
 )
 
 import agents
+from agents.policies.trained import _layers
 from agents.policies.wrapping import PolicyEnv
-from alenv import descriptors
+from alenv import ActiveLearningEnv, descriptors
 from alenv.errors import CorruptRun, InvalidQuery, UnknownName
 
 OPTIONS = {"query_size": 3, "budget": 9, "candidates": 12, "observe": "progress"}
@@ -132,6 +136,12 @@ def test_they_play_anywhere(saved, name, image_folder):
             assert len(set(query)) == env.unwrapped.protocol.query_size
 
 
+@pytest.mark.parametrize("name", ANY_SIZE)
+def test_labels_that_were_not_bought_change_nothing(saved, name):
+    settings = {"recipe": "ridge", "initial_size": 20, "query_size": 5, "budget": 10, "validation": 50}
+    assert_no_leak(f"policy={saved[name][1]}", settings)
+
+
 @pytest.mark.parametrize("name", ["score, SAC", "top, PPO"])
 def test_what_is_bound_to_its_sizes_says_so(saved, name):
     agent = agents.load_policy(saved[name][1])
@@ -236,6 +246,34 @@ def test_environments_in_other_processes(tmp_path):
                     agents.save_policy(model, tmp_path / name)
         finally:
             envs.close()
+
+
+@pytest.mark.parametrize("vector", [SyncVectorEnv, AsyncVectorEnv])
+def test_vector_environments_of_gymnasium(vector):
+    envs = vector([lambda: BEHIND["NormalizeObservation"](mixing())])
+    try:
+        wrapped = wrappers.vector.RecordEpisodeStatistics(envs)
+        names = [layer.name for layer in _layers(SimpleNamespace(env=wrapped))]
+        assert [name for name in names if name not in ("PassiveEnvChecker", "OrderEnforcing")] == [
+            "MixScores",
+            "NormalizeObservation",
+            "RecordEpisodeStatistics",
+        ]
+    finally:
+        envs.close()
+
+
+def test_what_cannot_be_told_is_refused(tmp_path):
+    def bare():
+        return agents.MixScores(ActiveLearningEnv("digits", "ridge", **OPTIONS))
+
+    agents.save_policy(chosen(bare()), tmp_path / "alone")
+    envs = SubprocVecEnv([bare], start_method="fork")
+    try:
+        with pytest.raises(UnknownName, match="cannot be told"):
+            agents.save_policy(chosen(envs), tmp_path / "policy")
+    finally:
+        envs.close()
 
 
 class NoEnv(PPO):

@@ -485,7 +485,22 @@ def test_what_cannot_be_described_is_refused(indices: Any) -> None:
         testbed.random_pool().descriptors(indices)
 
 
-def test_names_and_version() -> None:
+# fmt: off
+GOLDEN = {  # of the first candidate and its episode; a change here is a new version
+    "version": 1,
+    "candidate": [
+        1.31, 0.98, 1.26, 0.99, -0.21, -1.13, -1.42, 0.13, 0.65, 0.49, -1.49, 0.97, -0.91, 0.21, 0.5, 1.0, 1.0, 1.0,
+        0.98, 1.01, 1.02, 1.05, -1.65, -1.83, 0.49, 1.26, 1.59, -0.05, 1.02,
+    ],
+    "context": [1.0, 0.69, 0.52, 0.19, -0.98, 1.39, 0.25, 0.96],
+}
+# fmt: on
+
+
+def test_the_numbers_of_a_version_do_not_change() -> None:
     assert (len(NAMES), len(CONTEXT)) == (29, 8)
     assert len(set(NAMES)) == 29
-    assert isinstance(descriptors.VERSION, int)
+    found = describe(situation())
+    assert GOLDEN["version"] == descriptors.VERSION
+    np.testing.assert_allclose(found.candidates[0, 0], GOLDEN["candidate"], atol=0.01)
+    np.testing.assert_allclose(found.context[0], GOLDEN["context"], atol=0.01)
