@@ -234,7 +234,7 @@ class BatchedEnv(gym.vector.VectorEnv[Any, Any, NDArray[Any]]):
         self._check_begun()
         everybody = np.arange(self.num_envs)
         self._check_budget(everybody)
-        array = np.asarray(given.detach().cpu() if isinstance(given, Tensor) else given)
+        array = as_array(given)
         if array.ndim != 3 or len(array) != self.num_envs:
             raise InvalidQuery(
                 f"Queries of shape {array.shape} were given; give {self.num_envs} x J queries of "
@@ -273,7 +273,7 @@ class BatchedEnv(gym.vector.VectorEnv[Any, Any, NDArray[Any]]):
 
     def _read(self, actions: Any, which: Indices) -> tuple[Indices, Indices]:
         """Returns legal queries, int64 (n, B), of some episodes, and how many indices of each were replaced."""
-        array = np.asarray(actions.detach().cpu() if isinstance(actions, Tensor) else actions)
+        array = as_array(actions)
         size, count = self._episodes.purchases.taken.shape[1], self.protocol.query_size
         if array.shape != (self.num_envs, count):
             raise InvalidQuery(
@@ -320,6 +320,18 @@ def checked(num_envs: Any, autoreset_mode: Any) -> tuple[int, AutoresetMode]:
     if isinstance(num_envs, bool) or not isinstance(num_envs, (int, np.integer)) or num_envs < 1:
         raise InvalidRecipe(f"num_envs={num_envs!r} was given; give a whole number of at least 1.")
     return int(num_envs), AutoresetMode(autoreset_mode)
+
+
+def as_array(given: Any) -> NDArray[Any]:
+    """Returns queries as an array.
+
+    Raises:
+        InvalidQuery: They are none.
+    """
+    try:
+        return np.asarray(given.detach().cpu() if isinstance(given, Tensor) else given)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise InvalidQuery(f"Queries that are no array were given ({error}); give whole numbers.") from error
 
 
 def _info(values: dict[str, NDArray[Any]], told: Mask) -> dict[str, Any]:

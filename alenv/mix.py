@@ -11,9 +11,9 @@ from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
 
 from alenv import observation, runtime
-from alenv.batched_env import BatchedEnv, checked
+from alenv.batched_env import BatchedEnv, as_array, checked
 from alenv.data.catalog import check_name
-from alenv.errors import InvalidQuery, unknown
+from alenv.errors import unknown
 from alenv.mix_episodes import MixEpisodes
 from alenv.presets import plain
 from alenv.settings import Options
@@ -153,12 +153,7 @@ class MixEnv(gym.Env[Any, Any]):
         Args:
             action: int64 (B,), or of the task's own query size, as an agent gives it that reads the view.
         """
-        try:
-            given = np.asarray(action)
-        except (TypeError, ValueError) as error:
-            raise InvalidQuery(
-                f"A query that is no array was given ({error}); give whole numbers."
-            ) from error
+        given = as_array(action)
         if given.shape == (self.task.query_size,):
             given = np.pad(given, (0, self.protocol.query_size - len(given)))
         observed, earned, over, _, info = self._batch.step(given[None])
@@ -167,7 +162,7 @@ class MixEnv(gym.Env[Any, Any]):
 
     def peek(self, given: Any) -> NDArray[np.float64]:
         """Returns the rewards (J,) that queries (J, B) would earn now; see ``MixVectorEnv``."""
-        found: NDArray[np.float64] = self._batch.peek(np.asarray(given)[None])[0]
+        found: NDArray[np.float64] = self._batch.peek(as_array(given)[None])[0]
         return found
 
 

@@ -76,11 +76,11 @@ def test_settings_of_published_ids(dataset: str, recipe: str) -> None:
 
 def test_numbers_of_every_stream() -> None:
     drawn = [int(seeding.numpy_stream(KEY, each, 3).integers(1000)) for each in seeding.Purpose]
-    assert drawn == [417, 2, 256, 657, 782, 558, 42, 254, 790, 391, 989, 642]
+    assert drawn == [417, 2, 256, 657, 782, 558, 42, 254, 790, 391, 989, 642, 661]
     drawn = [
         int(torch.randint(1000, (), generator=seeding.torch_stream(KEY, each, 3))) for each in seeding.Purpose
     ]
-    assert drawn == [513, 231, 52, 784, 812, 464, 928, 263, 668, 234, 437, 952]
+    assert drawn == [513, 231, 52, 784, 812, 464, 928, 263, 668, 234, 437, 952, 889]
     member = seeding.torch_stream(KEY, seeding.Purpose.WEIGHTS, member=2)
     assert int(torch.randint(1000, (), generator=member)) == 656
 

@@ -258,3 +258,29 @@ def test_policies_see_candidates(name: str, recipe: str) -> None:
     while not over:
         assert env.observation_space.contains(shown)
         shown, _, over, _, _ = env.step(env.action_space.sample())
+
+
+@pytest.mark.parametrize("name", ["ALDigitsRidge-v0", "ALMix-v0"])
+def test_a_batch_of_episodes_is_that_of_the_cpu(name: str) -> None:
+    settings: dict[str, Any] = {"query_size": 10, "allow_peek": True, "candidates": 40}
+    settings |= {"datasets": ["digits"], "cycles": 3} if name == "ALMix-v0" else {"budget": 30}
+    envs: list[Any] = [
+        gym.make_vec(name, num_envs=3, autoreset_mode="SameStep", device=device, **settings)
+        for device in ("cpu", DEVICE)
+    ]
+    one_image = (
+        1 / 50
+    )  # of the smallest split; where two classes are equal to the last digits, rounding decides
+    for one, other in [[env.reset(seed=1)[0] for env in envs]]:
+        assert one["indices"].tolist() == other["indices"].tolist()
+    random = np.random.default_rng(0)
+    for _ in range(7):
+        asked = random.integers(200, size=(3, 2, 10))
+        np.testing.assert_allclose(*(env.unwrapped.peek(asked) for env in envs), atol=one_image)
+        (one, earned, *_), (other, theirs, *_) = (env.step(asked[:, 1]) for env in envs)
+        np.testing.assert_allclose(earned, theirs, atol=one_image)
+        np.testing.assert_allclose(one["features"], other["features"], atol=1e-5)
+        np.testing.assert_allclose(one["probabilities"], other["probabilities"], atol=1e-3)
+    assert envs[1].unwrapped.batch.logits.device.type == torch.device(DEVICE).type
+    agent = agents.InBatch("margin", envs[1].unwrapped)
+    assert agent.act().shape == (3, 10)

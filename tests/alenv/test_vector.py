@@ -248,6 +248,7 @@ def test_a_refused_query_changes_no_episode() -> None:
         (outside, "Pool index -1 was given"),
         (legal[:2], r"shape \(2, 10\)"),
         (legal.astype(float), "dtype float64"),
+        ([[1, 2], [3], [4]], "no array"),
     ):
         with pytest.raises(errors.InvalidQuery, match=words):
             env.step(wrong)
