@@ -268,9 +268,8 @@ def test_a_batch_of_episodes_is_that_of_the_cpu(name: str) -> None:
         gym.make_vec(name, num_envs=3, autoreset_mode="SameStep", device=device, **settings)
         for device in ("cpu", DEVICE)
     ]
-    one_image = (
-        1 / 50
-    )  # of the smallest split; where two classes are equal to the last digits, rounding decides
+    # Where two classes are equal to the last digits, rounding decides.
+    one_image = 1 / 50  # of the smallest split
     for one, other in [[env.reset(seed=1)[0] for env in envs]]:
         assert one["indices"].tolist() == other["indices"].tolist()
     random = np.random.default_rng(0)

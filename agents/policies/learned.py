@@ -46,6 +46,10 @@ class Learned(Strategy):
         policy: A folder that ``alenv train marginal_gain`` wrote; None = the one that is shipped.
         pool: None = this cycle's candidates.
 
+    Attributes:
+        networks: What scores the candidates.
+        blend: How a query is put together from the scores.
+
     Raises:
         CorruptRun: The folder holds no such policy, or one that cannot be read.
     """
@@ -59,7 +63,7 @@ class Learned(Strategy):
 
     def __init__(self, policy: str | None = None, pool: str | None = None) -> None:
         super().__init__(pool)
-        self._networks, self._blend = load_networks(SHIPPED if policy is None else Path(policy))
+        self.networks, self.blend = load_networks(SHIPPED if policy is None else Path(policy))
 
     def pick(self, view: View, indices: Indices, count: int, generator: torch.Generator) -> Indices:
         """Describes ``indices`` together and chooses ``count`` of them."""
@@ -88,8 +92,8 @@ class Learned(Strategy):
 
     def _chosen(self, described: Descriptors, points: Tensor, count: int) -> Indices:
         """Returns places among the candidates, int64 (E, count)."""
-        networks = self._networks.to(points.device)
-        scores, diversity = blended(networks, described, self._blend)
+        networks = self.networks.to(points.device)
+        scores, diversity = blended(networks, described, self.blend)
         return batches(scores, points, diversity, count).cpu().numpy()
 
 

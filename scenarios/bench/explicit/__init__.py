@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from alenv import View
-from scenarios.bench.explicit import clusters, covers, draws, gradients, scores
+from scenarios.bench.explicit import clusters, covers, draws, foreseen, gradients, scores
 
 PICKS: dict[str, Callable[[View], list[int]]] = {
     **scores.PICKS,
@@ -20,6 +20,7 @@ CHECKS: dict[str, Callable[[View, list[int]], bool]] = {
     **clusters.CHECKS,
     **gradients.CHECKS,
     **draws.CHECKS,
+    **foreseen.CHECKS,
 }
 """Agents of which random draws or ties are a part: whether picks are among those that the definition allows."""
 

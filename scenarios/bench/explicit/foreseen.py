@@ -1,0 +1,68 @@
+"""The learned strategy, network by network and image by image in float64."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+
+import agents
+from agents.policies.learned import Learned
+from alenv import View
+from alenv.descriptors import BOUND, CONTEXT, NAMES
+
+CLOSE = 1e-3  # of a score that is standardized: what is computed in float32 may differ by so much
+
+
+def learned(view: View, picks: list[int]) -> bool:
+    """Tells whether every pick has the best score less what the nearest pick before it takes away."""
+    agent = agents.make("learned")
+    assert isinstance(agent, Learned), "that is its name"
+    indices = np.unique(view.candidates)
+    found = view.descriptors(indices)
+    rows, context = found.candidates.double().numpy(), found.context.double().numpy()
+    points = view.positions(indices).double().numpy()
+    total = np.zeros(len(indices))
+    for member in range(len(agent.networks.weights[0])):
+        scores = []
+        for row in rows:
+            values = np.concatenate([row, context])
+            for layer, (weight, constant) in enumerate(
+                zip(agent.networks.weights, agent.networks.constants, strict=True)
+            ):
+                values = (
+                    values @ weight[member].detach().double().numpy()
+                    + constant[member, 0].detach().double().numpy()
+                )
+                values = np.maximum(values, 0) if layer < len(agent.networks.weights) - 1 else values
+            scores.append(float(values[0]))
+        total += _standardized(np.array(scores))
+    stages = np.log([2.0, 20.0, 150.0])
+    place = context[CONTEXT.index("log_labels_per_class")]
+    network, margin, diversity = (
+        float(np.interp(place, stages, numbers))
+        for numbers in (agent.blend.network, agent.blend.margin, agent.blend.diversity)
+    )
+    score = network * _standardized(total) + margin * rows[:, NAMES.index("log_margin")]
+    chosen: list[int] = []
+    for pick in picks:
+        worth = {}
+        for i in set(range(len(indices))) - set(chosen):
+            near = max((max(0.0, float(points[i] @ points[j])) for j in chosen), default=0.0)
+            worth[i] = score[i] - BOUND * diversity * near
+        at = int(np.searchsorted(indices, pick))
+        if at >= len(indices) or indices[at] != pick or at not in worth:
+            return False
+        if worth[at] < max(worth.values()) - CLOSE:
+            return False
+        chosen.append(at)
+    return True
+
+
+def _standardized(values: np.ndarray) -> np.ndarray:
+    spread = math.sqrt(float(np.mean((values - values.mean()) ** 2)))
+    return np.asarray(np.clip((values - values.mean()) / spread, -BOUND, BOUND))
+
+
+CHECKS: dict[str, Callable[[View, list[int]], bool]] = {"learned": learned}
