@@ -200,7 +200,11 @@ def resolve(dataset: str, recipe: str, given: dict[str, Any]) -> Settings:
 def _fitting(preset: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
     """Returns an id's defaults without those that belong to a setting which the user replaced."""
     replaced = set()
-    if given.get("optimizer", "sgd") != "sgd" or given.get("momentum") == 0:
+    chosen = {
+        **preset,
+        **given,
+    }  # a recipe may bring an optimizer for which a dataset's momentum means nothing
+    if chosen.get("optimizer", "sgd") != "sgd" or chosen.get("momentum") == 0:
         replaced.add("nesterov")
     if "query_size" in given:
         replaced.add("candidates")

@@ -272,6 +272,15 @@ def test_every_id_is_registered_and_resolves() -> None:
     )
 
 
+@pytest.mark.parametrize("recipe", presets.RECIPES)
+def test_every_recipe_goes_with_every_dataset(recipe: str) -> None:
+    for dataset in presets.DATASETS:
+        found = presets.resolve(dataset, "paper", {"recipe": recipe}).recipe
+        assert not found.nesterov or found.optimizer == "sgd"
+    with pytest.raises(errors.InvalidRecipe, match="nesterov=True was given"):
+        presets.resolve("digits", "badge2019", {"nesterov": True})
+
+
 def test_a_query_size_brings_its_own_candidates() -> None:
     assert presets.resolve("cifar10", "ridge", {}).options.candidates == 256
     assert presets.resolve("cifar10", "ridge", {"query_size": 100}).options.candidates is None
