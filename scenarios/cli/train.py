@@ -87,7 +87,8 @@ def _task(text: str, shared: dict[str, object]) -> LearningTask:
 
 
 def _line(row: Row, unit: str) -> str:
-    numbers = ", ".join(
-        f"{name} {value:.3f}" for name, value in row.items() if name not in ("round", "steps")
+    """Says what a round came to; what each environment says is in ``rounds.csv``."""
+    said = [f"{name} {value:.3f}" for name, value in row.items() if name.startswith("correlation/")]
+    return ", ".join(
+        [f"round {row['round']:.0f}, {row['steps']:,.0f} {unit}: score {row['score']:.2f}", *said]
     )
-    return f"round {row['round']:.0f}, {row['steps']:,.0f} {unit}: {numbers}"
