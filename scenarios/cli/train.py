@@ -53,6 +53,9 @@ def train(
 ) -> None:
     """Train AGENT in one or several environments.
 
+    AGENT is marginal_gain so far: networks that learn, on environments with a ridge head (ALMix-v0 among them), what
+    each label would bring.
+
     The folder keeps the best policy, the last one, and what TensorBoard shows. Stopped at any moment, the same command
     goes on from the last round. Play the result as the agent policy=FOLDER/best.
     """
