@@ -1,206 +1,233 @@
-"""The strategy that has learned: its networks, its batches, its folder, and that it acts everywhere."""
+"""Policies that are trained, saved as data, and play as agents."""
 
 from __future__ import annotations
 
 import json
-from pathlib import Path
+import os
 
 import gymnasium as gym
 import numpy as np
 import pytest
 import torch
+from stable_baselines3 import A2C, DQN, PPO
+from stable_baselines3.common.evaluation import evaluate_policy
+from stable_baselines3.common.monitor import Monitor
+from torch import nn
 
 import agents
-from agents.policies.gain_network import STAGES, Blend, GainNetworks, batches, blended
-from agents.policies.gain_training import Examples, correlation, fit, quality
-from agents.policies.learned import load_networks, save_networks
-from alenv import core
-from alenv.descriptors import CONTEXT, NAMES, Descriptors
-from alenv.errors import CorruptRun, RunConflict
+from alenv.errors import CorruptRun, RunConflict, StorageError, UnknownName
 
-RIDGE = {"initial_size": 20, "query_size": 5, "budget": 15, "candidates": 40, "observe": "progress"}
+NAMES = ["random", "margin", "coreset"]
+OPTIONS = {"query_size": 10, "budget": 30, "observe": "progress"}
 
 
-def networks(members: int = 2) -> GainNetworks:
-    return GainNetworks(members, torch.Generator().manual_seed(0), width=8)
+def native():
+    return gym.make("ALDigitsRidge-v0", **OPTIONS)
 
 
-def situation(episodes: int = 3, candidates: int = 20) -> Descriptors:
-    generator = torch.Generator().manual_seed(1)
-    return Descriptors(
-        torch.randn(episodes, candidates, len(NAMES), generator=generator),
-        torch.randn(episodes, len(CONTEXT), generator=generator),
-    )
+def make():
+    return Monitor(agents.ChooseStrategy(native(), NAMES))
 
 
-def test_members_are_networks_of_their_own() -> None:
-    both, shown = networks(), situation()
-    found = both(shown.candidates, shown.context)
-    assert found.shape == (2, 3, 20)
-    rows = torch.cat([shown.candidates[1], shown.context[1].expand(20, -1)], dim=1)
-    for member in range(2):
-        hidden = rows
-        for layer in range(3):
-            hidden = hidden @ both.weights[layer][member] + both.constants[layer][member]
-            hidden = hidden.relu() if layer < 2 else hidden
-        torch.testing.assert_close(found[member, 1], hidden[:, 0])
-    each = shown.candidates.expand(2, -1, -1, -1), shown.context.expand(2, -1, -1)
-    torch.testing.assert_close(both(*each), found)
+def trained(algorithm=PPO, env=None, steps=4, **options):
+    if algorithm is not DQN:
+        options = {"n_steps": 4, **options}
+    if algorithm is PPO:
+        options = {"batch_size": 4, **options}
+    with torch.random.fork_rng(devices=[]):
+        return algorithm("MlpPolicy", env or make(), seed=0, device="cpu", **options).learn(steps)
 
 
-def test_a_score_is_standardized_and_moves_with_its_candidate() -> None:
-    both, shown = networks(), situation()
-    scores = both.scores(shown)
-    torch.testing.assert_close(scores.mean(1), torch.zeros(3), atol=0.05, rtol=0)  # some are clipped
-    order = torch.randperm(20, generator=torch.Generator().manual_seed(2))
-    moved = both.scores(Descriptors(shown.candidates[:, order], shown.context))
-    torch.testing.assert_close(moved, scores[:, order], atol=1e-4, rtol=1e-4)
+@pytest.fixture(scope="module")
+def model():
+    return trained()
 
 
-@pytest.mark.parametrize("at", [0, 1, 2])
-def test_a_blend_is_given_at_three_stages_and_linear_between(at: int) -> None:
-    blend = Blend((1.0, 0.5, 0.2), (0.0, 0.4, 0.6), (2.0, 1.0, 0.0))
-    context = torch.zeros(3, len(CONTEXT))
-    place = CONTEXT.index("log_labels_per_class")
-    logs = np.log(STAGES)
-    context[:, place] = torch.tensor([logs[at], (logs[0] + logs[1]) / 2, 20.0])
-    found = blend.at(context)
-    table = np.array([blend.network, blend.margin, blend.diversity]).T
-    np.testing.assert_allclose(found[0], table[at], atol=1e-6)
-    np.testing.assert_allclose(found[1], (table[0] + table[1]) / 2, atol=1e-6)
-    np.testing.assert_allclose(found[2], table[2], atol=1e-6)  # beyond the last, as there
+KINDS = {
+    "PPO": {"policy_kwargs": {"net_arch": {"pi": [8], "vf": [4, 4]}, "activation_fn": nn.ReLU}},
+    "A2C": {"policy_kwargs": {"net_arch": [8, 8], "ortho_init": False}},
+    "DQN": {"policy_kwargs": {"net_arch": [8]}, "learning_starts": 2},
+}
 
 
-def test_batches_are_those_of_a_slow_greedy_rule() -> None:
-    generator = torch.Generator().manual_seed(3)
-    scores = torch.randn(4, 12, generator=generator)
-    points = torch.nn.functional.normalize(torch.randn(4, 12, 3, generator=generator), dim=2)
-    diversity = torch.tensor([0.0, 0.3, 1.0, 5.0])
-    found = batches(scores, points, diversity, 6)
-    for episode in range(4):
-        chosen: list[int] = []
-        for _ in range(6):
-            worth = {}
-            for i in set(range(12)) - set(chosen):
-                near = max((float(points[episode, i] @ points[episode, j]) for j in chosen), default=0.0)
-                worth[i] = float(scores[episode, i]) - 3 * float(diversity[episode]) * max(near, 0.0)
-            chosen.append(max(worth, key=lambda i: worth[i]))
-        assert found[episode].tolist() == chosen
-    assert found[0].tolist() == scores[0].argsort(descending=True)[:6].tolist()
-
-
-def test_networks_learn_what_is_to_be_foreseen() -> None:
-    generator = torch.Generator().manual_seed(4)
-    candidates = torch.randn(600, 16, len(NAMES), generator=generator)
-    gains = candidates[:, :, 3].abs() + candidates[:, :, 7].abs()  # which no descriptor says
-    gains = (gains - gains.mean(1, keepdim=True)) / gains.std(1, keepdim=True, correction=0)
-    context = torch.zeros(600, len(CONTEXT))
-    seen = Examples(candidates[:500].half(), context[:500], gains[:500])
-    unseen = Examples(candidates[500:].half(), context[500:], gains[500:])
-    both = GainNetworks(2, generator, width=32)
-    assert abs(quality(both, unseen)) < 0.3
-    assert (
-        max(float(correlation(unseen.candidates[:, :, i].float(), unseen.gains).mean()) for i in range(29))
-        < 0.2
-    )
-    history = fit(both, seen, generator, epochs=25)
-    assert history[-1] > history[0]
-    assert quality(both, unseen) > 0.8
-
-
-def test_episodes_at_once_are_played_as_alone() -> None:
-    batch = gym.make_vec("ALDigitsRidge-v0", num_envs=3, **RIDGE)
-    batch.reset(seed=5)
-    player = agents.InBatch("learned", batch.unwrapped)  # type: ignore[arg-type]  # Gymnasium says any
-    queries = []
+@pytest.mark.parametrize("algorithm", [PPO, A2C, DQN])
+def test_a_saved_policy_acts_as_the_model_did(tmp_path, algorithm):
+    model = trained(algorithm, **KINDS[algorithm.__name__])
+    agent = agents.load_policy(agents.save_policy(model, tmp_path / "policy"))
+    wrapped, env = make(), native()
+    observation, _ = wrapped.reset(seed=5)
+    env.reset(seed=5)
+    agent.reset(
+        env.unwrapped.view, seed=env.unwrapped.key
+    )  # the wrapper's strategies draw from the episode's key
     for _ in range(3):
-        queries.append(player.act())
-        batch.step(queries[-1])
-    for episode in range(3):
-        env = gym.make("ALDigitsRidge-v0", **RIDGE)
-        env.reset(seed=5 + episode)
-        agent = agents.make("learned")
-        agent.reset(core(env).view, seed=core(env).key)
-        for cycle in range(3):
-            query = agent.act(None)
-            np.testing.assert_array_equal(query, queries[cycle][episode])
-            env.step(query)
+        action, _ = model.predict(observation, deterministic=True)
+        observation, reward, *_, info = wrapped.step(action)
+        found = agent.act(None)
+        assert found.tolist() == info["query"].tolist()
+        assert env.step(found)[1] == reward
 
 
-@pytest.mark.parametrize(
-    ("env_id", "settings"),
-    [
-        ("ALDigits-v0", {"epochs": 1, "width": 4, "initial_size": 20}),
-        ("ALDigitsRidge-v0", {"initial_size": 0}),
-        ("ALDigitsLogistic-v0", {"initial_size": 3}),
-        ("ALDigitsRidge-v0", {"initial_size": 20, "candidates": 5}),
-    ],
-)
-def test_it_acts_on_any_environment(env_id: str, settings: dict[str, int]) -> None:
-    env = gym.make(env_id, on_invalid="raise", query_size=5, budget=10, **settings)
+def test_loading_by_spelling(tmp_path, model):
+    path = agents.save_policy(model, tmp_path / "policy")
+    assert sorted(each.name for each in path.iterdir()) == ["config.json", "weights.safetensors"]
+    for text in (f"policy={path}", str(path)):
+        agent = agents.make(text)
+        assert isinstance(agent, agents.LearnedPolicy)
+        assert "validation" in agent.needs
+    assert "Stable-Baselines3" in agents.describe(f"policy={path}").source
+
+
+def test_loading_leaves_the_global_random_state_alone(tmp_path, model):
+    path = agents.save_policy(model, tmp_path / "policy")
+    before = torch.get_rng_state()
+    first = agents.load_policy(path)
+    assert torch.equal(torch.get_rng_state(), before)
+    torch.manual_seed(123)
+    again = agents.load_policy(path)
+    weights = (list(each._brain.policy.parameters()) for each in (first, again))
+    assert all(torch.equal(a, b) for a, b in zip(*weights, strict=True))
+
+
+def test_drawing_instead_of_preferring(tmp_path, model):
+    agent = agents.make(f"policy={agents.save_policy(model, tmp_path / 'policy')}", deterministic=False)
+    env = native()
     env.reset(seed=0)
-    agent, over = agents.make("learned"), False
-    agent.reset(core(env).view, seed=0)
-    while not over:
-        query = agent.act(None)
-        assert len(set(query.tolist())) == 5
-        over = env.step(query)[2]
+    before = torch.get_rng_state()
+    queries = []
+    for seed in (0, 0, *range(1, 12)):
+        agent.reset(env.unwrapped.view, seed=seed)
+        queries.append(tuple(agent.act(None)))
+    assert queries[0] == queries[1]
+    assert len({tuple(sorted(query)) for query in queries}) > 2  # not one strategy with one query
+    assert torch.equal(torch.get_rng_state(), before)
 
 
-def test_it_chooses_better_than_chance_and_margin() -> None:
-    settings = {**RIDGE, "query_size": 10, "budget": 50, "candidates": 200, "test": True}
-    areas = {}
-    for spelled in ("learned", "margin:pool=candidates", "random"):
-        env = gym.make_vec("ALDigitsRidge-v0", num_envs=24, autoreset_mode="Disabled", **settings)
-        env.reset(seed=30_000)
-        player = agents.InBatch(spelled, env.unwrapped)  # type: ignore[arg-type]  # Gymnasium says any
-        areas[spelled] = np.mean([env.step(player.act())[4]["test_accuracy"] for _ in range(5)])
-    assert areas["learned"] > areas["margin:pool=candidates"] > areas["random"]
+def test_dqn_has_no_probabilities(tmp_path):
+    path = agents.save_policy(trained(DQN, learning_starts=2), tmp_path / "policy")
+    with pytest.raises(UnknownName, match="no probabilities"):
+        agents.load_policy(path, deterministic=False)
 
 
-def test_a_folder_is_whole_and_holds_data_only(tmp_path: Path) -> None:
-    both, blend = networks(), Blend((1.0, 1.0, 0.0))
-    save_networks(both, blend, tmp_path / "p", {"seed": 3})
-    assert sorted(file.name for file in (tmp_path / "p").iterdir()) == ["config.json", "weights.safetensors"]
-    loaded, again = load_networks(tmp_path / "p")
-    assert again == blend
-    shown = situation()
-    torch.testing.assert_close(blended(loaded, shown, again), blended(both, shown, blend))
-    assert json.loads((tmp_path / "p" / "config.json").read_text())["made"] == {"seed": 3}
-    with pytest.raises(RunConflict, match="choose another folder"):
-        save_networks(both, blend, tmp_path / "p", {})
-    assert isinstance(agents.make(f"policy={tmp_path / 'p'}"), agents.Strategy)
+def test_nothing_is_overwritten(tmp_path, model):
+    path = agents.save_policy(model, tmp_path / "deep" / "policy")
+    before = (path / "weights.safetensors").read_bytes()
+    with pytest.raises(RunConflict, match="exists"):
+        agents.save_policy(model, path)
+    assert (path / "weights.safetensors").read_bytes() == before
+    assert [each.name for each in path.parent.iterdir()] == ["policy"]
+
+
+def test_a_failed_save_leaves_nothing(tmp_path, model, monkeypatch):
+    def fail(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "rename", fail)
+    with pytest.raises(StorageError, match="No space left"):
+        agents.save_policy(model, tmp_path / "policy")
+    assert list(tmp_path.iterdir()) == []
+
+
+class Touch:
+    """Code that a weights file would run if it were unpickled."""
+
+    def __init__(self, path):
+        self.path = str(path)
+
+    def __reduce__(self):
+        return os.mkdir, (self.path,)
+
+
+def test_loading_runs_no_code(tmp_path, model):
+    path = agents.save_policy(model, tmp_path / "policy")
+    torch.save({"weight": Touch(tmp_path / "ran")}, path / "weights.safetensors")
+    with pytest.raises(CorruptRun, match="cannot be read"):
+        agents.load_policy(path)
+    assert not (tmp_path / "ran").exists()
+
+
+def spoiled(**changes):
+    def spoil(path):
+        config = json.loads((path / "config.json").read_text())
+        (path / "config.json").write_text(json.dumps(config | changes))
+
+    return spoil
 
 
 @pytest.mark.parametrize(
-    ("change", "sentence"),
+    ("spoil", "error"),
     [
-        ({"descriptors": 0}, "version 0 of the descriptors"),
-        ({"format": 9}, "another kind"),
-        ({"members": 5}, "cannot be read"),
-        ({"blend": {"network": [1]}}, "cannot be read"),
+        (lambda path: (path / "config.json").unlink(), CorruptRun),
+        (lambda path: (path / "weights.safetensors").unlink(), CorruptRun),
+        (lambda path: (path / "config.json").write_text("{"), CorruptRun),
+        (lambda path: (path / "config.json").write_text("{}"), CorruptRun),
+        (lambda path: (path / "weights.safetensors").write_bytes(b"PK"), CorruptRun),
+        (spoiled(format=2), CorruptRun),
+        (spoiled(algorithm="os"), CorruptRun),
+        (spoiled(algorithm="SAC"), CorruptRun),
+        (spoiled(policy="SetTopKPolicy"), CorruptRun),
+        (spoiled(wrapper="os"), CorruptRun),
+        (spoiled(wrapper="TopOfCandidates"), CorruptRun),
+        (spoiled(stats_size=3), CorruptRun),
+        (spoiled(arguments={}), CorruptRun),
+        (spoiled(arguments={"strategies": ["random"]}), CorruptRun),
+        (spoiled(arguments={"strategies": ["random", "margin", "no_such"]}), UnknownName),
+        (spoiled(options={"activation_fn": "Module"}), UnknownName),
     ],
 )
-def test_a_folder_that_does_not_fit_is_refused(
-    tmp_path: Path, change: dict[str, object], sentence: str
-) -> None:
-    save_networks(networks(), Blend(), tmp_path / "p", {})
-    config = tmp_path / "p" / "config.json"
-    config.write_text(json.dumps({**json.loads(config.read_text()), **change}))
-    with pytest.raises(CorruptRun, match=sentence):
-        agents.make(f"policy={tmp_path / 'p'}")
+def test_a_damaged_folder_is_refused(tmp_path, model, spoil, error):
+    path = agents.save_policy(model, tmp_path / "policy")
+    spoil(path)
+    with pytest.raises(error):
+        agents.load_policy(path)
 
 
-def test_damaged_weights_are_refused(tmp_path: Path) -> None:
-    save_networks(networks(), Blend(), tmp_path / "p", {})
-    weights = tmp_path / "p" / "weights.safetensors"
-    weights.write_bytes(weights.read_bytes()[:-4])
-    with pytest.raises(CorruptRun, match="cannot be read"):
-        agents.make(f"policy={tmp_path / 'p'}")
+def test_no_folder_at_all(tmp_path):
+    with pytest.raises(CorruptRun, match="holds no saved policy"):
+        agents.make(f"policy={tmp_path / 'nowhere'}")
 
 
-def test_what_ships_is_small() -> None:
-    folder = Path(agents.__file__).parent / "policies" / "shipped"
-    assert sum(file.stat().st_size for file in folder.iterdir()) < 200_000
-    made = json.loads((folder / "config.json").read_text())["made"]
-    assert {"training", "versions"} <= made.keys()
+class OwnActivation(nn.Tanh):
+    """Not one that a config can name."""
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"activation_fn": OwnActivation}, "OwnActivation"),
+        ({"squash_output": False}, "squash_output"),
+    ],
+)
+def test_options_that_are_code_are_refused(tmp_path, options, message):
+    with pytest.raises(UnknownName, match=message):
+        agents.save_policy(trained(steps=0, policy_kwargs=options), tmp_path / "policy")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_of_an_earlier_format_is_refused_in_a_sentence(tmp_path, model):
+    path = agents.save_policy(model, tmp_path / "policy")
+    spoiled(format=2)(path)
+    with pytest.raises(CorruptRun, match=r"of format 2, which is not read here; save the policy again\.$"):
+        agents.load_policy(path)
+
+
+@pytest.mark.parametrize("name", ["random", "margin", "coreset+margin"])
+def test_any_agent_can_be_evaluated_by_stable_baselines(name):
+    env = Monitor(gym.make("ALDigitsRidge-v0", **OPTIONS, on_invalid="raise"))
+    predictor = agents.as_predictor(agents.make(name), env)
+    rewards, lengths = evaluate_policy(predictor, env, n_eval_episodes=2, return_episode_rewards=True)
+    assert lengths == [3, 3]
+    assert len(rewards) == 2
+
+
+def test_a_predictor_alone_gives_one_query():
+    env = native()
+    observation, _ = env.reset(seed=0)
+    predictor = agents.as_predictor(agents.make("random"), env)
+    first, state = predictor.predict(observation)
+    assert state is None
+    assert first.shape == (10,)
+    batch, _ = predictor.predict(observation, episode_start=np.array([True]))
+    assert batch.tolist() == [first.tolist()]
+    observation, _ = env.reset(seed=1)
+    assert predictor.predict(observation)[0].tolist() != first.tolist()

@@ -1,0 +1,206 @@
+"""The strategy that has learned: its networks, its batches, its folder, and that it acts everywhere."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import gymnasium as gym
+import numpy as np
+import pytest
+import torch
+
+import agents
+from agents.policies.gain_network import STAGES, Blend, GainNetworks, batches, blended
+from agents.policies.gain_training import Examples, correlation, fit, quality
+from agents.policies.learned import load_networks, save_networks
+from alenv import core
+from alenv.descriptors import CONTEXT, NAMES, Descriptors
+from alenv.errors import CorruptRun, RunConflict
+
+RIDGE = {"initial_size": 20, "query_size": 5, "budget": 15, "candidates": 40, "observe": "progress"}
+
+
+def networks(members: int = 2) -> GainNetworks:
+    return GainNetworks(members, torch.Generator().manual_seed(0), width=8)
+
+
+def situation(episodes: int = 3, candidates: int = 20) -> Descriptors:
+    generator = torch.Generator().manual_seed(1)
+    return Descriptors(
+        torch.randn(episodes, candidates, len(NAMES), generator=generator),
+        torch.randn(episodes, len(CONTEXT), generator=generator),
+    )
+
+
+def test_members_are_networks_of_their_own() -> None:
+    both, shown = networks(), situation()
+    found = both(shown.candidates, shown.context)
+    assert found.shape == (2, 3, 20)
+    rows = torch.cat([shown.candidates[1], shown.context[1].expand(20, -1)], dim=1)
+    for member in range(2):
+        hidden = rows
+        for layer in range(3):
+            hidden = hidden @ both.weights[layer][member] + both.constants[layer][member]
+            hidden = hidden.relu() if layer < 2 else hidden
+        torch.testing.assert_close(found[member, 1], hidden[:, 0])
+    each = shown.candidates.expand(2, -1, -1, -1), shown.context.expand(2, -1, -1)
+    torch.testing.assert_close(both(*each), found)
+
+
+def test_a_score_is_standardized_and_moves_with_its_candidate() -> None:
+    both, shown = networks(), situation()
+    scores = both.scores(shown)
+    torch.testing.assert_close(scores.mean(1), torch.zeros(3), atol=0.05, rtol=0)  # some are clipped
+    order = torch.randperm(20, generator=torch.Generator().manual_seed(2))
+    moved = both.scores(Descriptors(shown.candidates[:, order], shown.context))
+    torch.testing.assert_close(moved, scores[:, order], atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("at", [0, 1, 2])
+def test_a_blend_is_given_at_three_stages_and_linear_between(at: int) -> None:
+    blend = Blend((1.0, 0.5, 0.2), (0.0, 0.4, 0.6), (2.0, 1.0, 0.0))
+    context = torch.zeros(3, len(CONTEXT))
+    place = CONTEXT.index("log_labels_per_class")
+    logs = np.log(STAGES)
+    context[:, place] = torch.tensor([logs[at], (logs[0] + logs[1]) / 2, 20.0])
+    found = blend.at(context)
+    table = np.array([blend.network, blend.margin, blend.diversity]).T
+    np.testing.assert_allclose(found[0], table[at], atol=1e-6)
+    np.testing.assert_allclose(found[1], (table[0] + table[1]) / 2, atol=1e-6)
+    np.testing.assert_allclose(found[2], table[2], atol=1e-6)  # beyond the last, as there
+
+
+def test_batches_are_those_of_a_slow_greedy_rule() -> None:
+    generator = torch.Generator().manual_seed(3)
+    scores = torch.randn(4, 12, generator=generator)
+    points = torch.nn.functional.normalize(torch.randn(4, 12, 3, generator=generator), dim=2)
+    diversity = torch.tensor([0.0, 0.3, 1.0, 5.0])
+    found = batches(scores, points, diversity, 6)
+    for episode in range(4):
+        chosen: list[int] = []
+        for _ in range(6):
+            worth = {}
+            for i in set(range(12)) - set(chosen):
+                near = max((float(points[episode, i] @ points[episode, j]) for j in chosen), default=0.0)
+                worth[i] = float(scores[episode, i]) - 3 * float(diversity[episode]) * max(near, 0.0)
+            chosen.append(max(worth, key=lambda i: worth[i]))
+        assert found[episode].tolist() == chosen
+    assert found[0].tolist() == scores[0].argsort(descending=True)[:6].tolist()
+
+
+def test_networks_learn_what_is_to_be_foreseen() -> None:
+    generator = torch.Generator().manual_seed(4)
+    candidates = torch.randn(600, 16, len(NAMES), generator=generator)
+    gains = candidates[:, :, 3].abs() + candidates[:, :, 7].abs()  # which no descriptor says
+    gains = (gains - gains.mean(1, keepdim=True)) / gains.std(1, keepdim=True, correction=0)
+    context = torch.zeros(600, len(CONTEXT))
+    seen = Examples(candidates[:500].half(), context[:500], gains[:500])
+    unseen = Examples(candidates[500:].half(), context[500:], gains[500:])
+    both = GainNetworks(2, generator, width=32)
+    assert abs(quality(both, unseen)) < 0.3
+    assert (
+        max(float(correlation(unseen.candidates[:, :, i].float(), unseen.gains).mean()) for i in range(29))
+        < 0.2
+    )
+    history = fit(both, seen, generator, epochs=25)
+    assert history[-1] > history[0]
+    assert quality(both, unseen) > 0.8
+
+
+def test_episodes_at_once_are_played_as_alone() -> None:
+    batch = gym.make_vec("ALDigitsRidge-v0", num_envs=3, **RIDGE)
+    batch.reset(seed=5)
+    player = agents.InBatch("learned", batch.unwrapped)  # type: ignore[arg-type]  # Gymnasium says any
+    queries = []
+    for _ in range(3):
+        queries.append(player.act())
+        batch.step(queries[-1])
+    for episode in range(3):
+        env = gym.make("ALDigitsRidge-v0", **RIDGE)
+        env.reset(seed=5 + episode)
+        agent = agents.make("learned")
+        agent.reset(core(env).view, seed=core(env).key)
+        for cycle in range(3):
+            query = agent.act(None)
+            np.testing.assert_array_equal(query, queries[cycle][episode])
+            env.step(query)
+
+
+@pytest.mark.parametrize(
+    ("env_id", "settings"),
+    [
+        ("ALDigits-v0", {"epochs": 1, "width": 4, "initial_size": 20}),
+        ("ALDigitsRidge-v0", {"initial_size": 0}),
+        ("ALDigitsLogistic-v0", {"initial_size": 3}),
+        ("ALDigitsRidge-v0", {"initial_size": 20, "candidates": 5}),
+    ],
+)
+def test_it_acts_on_any_environment(env_id: str, settings: dict[str, int]) -> None:
+    env = gym.make(env_id, on_invalid="raise", query_size=5, budget=10, **settings)
+    env.reset(seed=0)
+    agent, over = agents.make("learned"), False
+    agent.reset(core(env).view, seed=0)
+    while not over:
+        query = agent.act(None)
+        assert len(set(query.tolist())) == 5
+        over = env.step(query)[2]
+
+
+def test_it_chooses_better_than_chance_and_margin() -> None:
+    settings = {**RIDGE, "query_size": 10, "budget": 50, "candidates": 200, "test": True}
+    areas = {}
+    for spelled in ("learned", "margin:pool=candidates", "random"):
+        env = gym.make_vec("ALDigitsRidge-v0", num_envs=24, autoreset_mode="Disabled", **settings)
+        env.reset(seed=30_000)
+        player = agents.InBatch(spelled, env.unwrapped)  # type: ignore[arg-type]  # Gymnasium says any
+        areas[spelled] = np.mean([env.step(player.act())[4]["test_accuracy"] for _ in range(5)])
+    assert areas["learned"] > areas["margin:pool=candidates"] > areas["random"]
+
+
+def test_a_folder_is_whole_and_holds_data_only(tmp_path: Path) -> None:
+    both, blend = networks(), Blend((1.0, 1.0, 0.0))
+    save_networks(both, blend, tmp_path / "p", {"seed": 3})
+    assert sorted(file.name for file in (tmp_path / "p").iterdir()) == ["config.json", "weights.safetensors"]
+    loaded, again = load_networks(tmp_path / "p")
+    assert again == blend
+    shown = situation()
+    torch.testing.assert_close(blended(loaded, shown, again), blended(both, shown, blend))
+    assert json.loads((tmp_path / "p" / "config.json").read_text())["made"] == {"seed": 3}
+    with pytest.raises(RunConflict, match="choose another folder"):
+        save_networks(both, blend, tmp_path / "p", {})
+    assert isinstance(agents.make(f"policy={tmp_path / 'p'}"), agents.Strategy)
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"descriptors": 0}, "version 0 of the descriptors"),
+        ({"format": 9}, "another kind"),
+        ({"members": 5}, "cannot be read"),
+        ({"blend": {"network": [1]}}, "cannot be read"),
+    ],
+)
+def test_a_folder_that_does_not_fit_is_refused(
+    tmp_path: Path, change: dict[str, object], sentence: str
+) -> None:
+    save_networks(networks(), Blend(), tmp_path / "p", {})
+    config = tmp_path / "p" / "config.json"
+    config.write_text(json.dumps({**json.loads(config.read_text()), **change}))
+    with pytest.raises(CorruptRun, match=sentence):
+        agents.make(f"policy={tmp_path / 'p'}")
+
+
+def test_damaged_weights_are_refused(tmp_path: Path) -> None:
+    save_networks(networks(), Blend(), tmp_path / "p", {})
+    weights = tmp_path / "p" / "weights.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-4])
+    with pytest.raises(CorruptRun, match="cannot be read"):
+        agents.make(f"policy={tmp_path / 'p'}")
+
+
+def test_what_ships_is_small() -> None:
+    folder = Path(agents.__file__).parent / "policies" / "shipped"
+    assert sum(file.stat().st_size for file in folder.iterdir()) < 200_000
+    made = json.loads((folder / "config.json").read_text())["made"]
+    assert {"training", "versions"} <= made.keys()
