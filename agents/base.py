@@ -182,6 +182,19 @@ def best(scores: Tensor, count: int, generator: torch.Generator) -> Tensor:
     return shuffled[order[:count]]
 
 
+def in_order(batch: BatchView) -> Indices | None:
+    """Returns the places (E, K) of the candidates in ascending order of their indices, as ``Strategy.query`` has them.
+
+    None where candidates repeat, or there are no more of them than a query takes: then each episode takes an agent.
+    """
+    candidates = batch.candidates
+    order: Indices = np.argsort(candidates, axis=1)
+    ascending = np.take_along_axis(candidates, order, axis=1)
+    if candidates.shape[1] <= batch.query_size or (ascending[:, 1:] == ascending[:, :-1]).any():
+        return None
+    return order
+
+
 def at_random(indices: Indices, count: int, generator: torch.Generator) -> Indices:
     """Returns ``count`` of ``indices`` (n,), drawn uniformly without replacement, as int64 (count,)."""
     drawn: Indices = indices[torch.randperm(len(indices), generator=generator)[:count].numpy()]

@@ -23,12 +23,27 @@ Kind = TypeVar("Kind")
 _PREFIX = "alenv_own_"  # of the modules that files are loaded as
 
 
-def walk(package: str) -> None:
-    """Imports every module of a package, so that what they register is there; those with ``_`` in front are not."""
+def walk(package: str, holding: str = "") -> None:
+    """Imports every module of a package, so that what they register is there; those with ``_`` in front are not.
+
+    Args:
+        package: Its name.
+        holding: Only modules with this in their text; the others, and what they need, are not loaded.
+    """
     home = importlib.import_module(package)
     for found in pkgutil.iter_modules(home.__path__):
-        if not found.name.startswith("_"):
-            importlib.import_module(f"{package}.{found.name}")
+        name = f"{package}.{found.name}"
+        if found.name.startswith("_") or name in sys.modules:
+            continue
+        spec = found.module_finder.find_spec(name, None)
+        if (
+            holding
+            and spec is not None
+            and spec.origin
+            and holding not in Path(spec.origin).read_text("utf-8")
+        ):
+            continue
+        importlib.import_module(name)
 
 
 def is_own(text: str | None) -> bool:

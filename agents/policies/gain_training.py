@@ -15,7 +15,7 @@ from agents.policies.gain_network import WIDTH, Blend, GainNetworks, batches
 from agents.policies.learned import KIND, save_networks
 from agents.policies.training import SELECTION_SEEDS, LearningTask, Trainer, trainer
 from alenv import BatchedEnv
-from alenv.descriptors import NAMES
+from alenv.descriptors import NAMES, Descriptors
 from alenv.progress import progress
 
 SHOWN = 48  # candidates of a state whose gains are computed
@@ -134,15 +134,10 @@ def correlation(scores: Tensor, gains: Tensor) -> Tensor:
     return (apart * gains).mean(-1) / apart.square().mean(-1).clamp(min=1e-8).sqrt()
 
 
-@torch.no_grad()
 def quality(networks: GainNetworks, examples: Examples) -> float:
     """Returns the mean correlation of the members' common score with the gains."""
-    found = networks(examples.candidates.float(), examples.context)
-    return float(
-        correlation(
-            found.sub(found.mean(-1, keepdim=True)).div(found.std(-1, keepdim=True)).sum(0), examples.gains
-        ).mean()
-    )
+    found = networks.scores(Descriptors(examples.candidates.float(), examples.context))
+    return float(correlation(found, examples.gains).mean())
 
 
 @trainer

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -10,16 +9,14 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import torch
-from safetensors.torch import load, save
 
-from agents.base import Indices, Strategy
+from agents.base import Indices, Strategy, in_order
+from agents.policies import policy_folder
 from agents.policies.gain_network import Blend, GainNetworks, batches, blended
 from agents.registry import register
-from agents.spelling import POLICY_CONFIG
 from alenv import descriptors
 from alenv.descriptors import Descriptors
-from alenv.errors import CorruptRun, RunConflict
-from alenv.files import publish_folder, write_bytes, write_text
+from alenv.errors import CorruptRun
 from alenv.seeding import Purpose, torch_stream
 
 if TYPE_CHECKING:
@@ -29,7 +26,6 @@ if TYPE_CHECKING:
 
 KIND = "marginal_gain"
 FORMAT = 1
-WEIGHTS = "weights.safetensors"
 SHIPPED = Path(__file__).parent / "shipped"
 
 
@@ -74,20 +70,18 @@ class Learned(Strategy):
 
     def act_in_batch(self, batch: BatchView, seeds: Sequence[int]) -> Indices | None:
         """Describes the candidates of all episodes at once; None for the whole pool, or where candidates repeat."""
-        candidates = batch.candidates
-        order = np.argsort(candidates, axis=1)  # as ``query`` has them
-        ascending = np.take_along_axis(candidates, order, axis=1)
-        count = batch.query_size
-        repeated = bool((ascending[:, 1:] == ascending[:, :-1]).any())
-        if self.pool != "candidates" or candidates.shape[1] <= count or repeated:
+        found = in_order(batch) if self.pool == "candidates" else None
+        if found is None:
             return None
+        candidates, order = batch.candidates, found
+        count = batch.query_size
         for i, (seed, cycle) in enumerate(zip(seeds, batch.cycle, strict=True)):
             stream = torch_stream(int(seed), Purpose.AGENT, int(cycle))
             order[i] = order[i][torch.randperm(candidates.shape[1], generator=stream).numpy()]
         shuffled = np.take_along_axis(candidates, order, axis=1)
-        found, places = batch.descriptors(), torch.from_numpy(order).to(batch.device)
-        rows = found.candidates.gather(1, places[:, :, None].expand_as(found.candidates))
-        described = Descriptors(rows, found.context)
+        shown, places = batch.descriptors(), torch.from_numpy(order).to(batch.device)
+        rows = shown.candidates.gather(1, places[:, :, None].expand_as(shown.candidates))
+        described = Descriptors(rows, shown.context)
         return np.take_along_axis(shuffled, self._chosen(described, batch.positions(shuffled), count), axis=1)
 
     def _chosen(self, described: Descriptors, points: Tensor, count: int) -> Indices:
@@ -110,8 +104,6 @@ def save_networks(networks: GainNetworks, blend: Blend, path: Path, made: dict[s
         RunConflict: The path exists.
         StorageError: The folder cannot be written.
     """
-    if path.exists():
-        raise RunConflict(f"{path} exists; choose another folder for the policy.")
     config = {
         "format": FORMAT,
         "algorithm": KIND,
@@ -121,19 +113,13 @@ def save_networks(networks: GainNetworks, blend: Blend, path: Path, made: dict[s
         "descriptors": descriptors.VERSION,
         "made": made,
     }
-    weights = save({name: value.detach().cpu().clone() for name, value in networks.state_dict().items()})
-
-    def fill(folder: Path) -> None:
-        write_text(folder / POLICY_CONFIG, json.dumps(config, indent=2) + "\n")
-        write_bytes(folder / WEIGHTS, weights)
-
-    publish_folder(path, fill)
+    policy_folder.write(path, config, networks.state_dict())
 
 
 def algorithm_of(folder: Path) -> str | None:
     """Returns by what the policy in a folder was trained, or None where its config cannot be read."""
     try:
-        return str(json.loads((folder / POLICY_CONFIG).read_text())["algorithm"])
+        return str(policy_folder.config_in(folder)["algorithm"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
@@ -145,7 +131,7 @@ def load_networks(folder: Path) -> tuple[GainNetworks, Blend]:
         CorruptRun: The folder holds no such policy, it cannot be read, or it rests on other descriptors.
     """
     try:
-        config = json.loads((folder / POLICY_CONFIG).read_text())
+        config = policy_folder.config_in(folder)
         if config["algorithm"] != KIND or config["format"] != FORMAT:
             raise CorruptRun(
                 f"{folder} holds a policy of another kind; give one that alenv train {KIND} wrote."
@@ -156,7 +142,7 @@ def load_networks(folder: Path) -> tuple[GainNetworks, Blend]:
                 f"is version {descriptors.VERSION}; train it again."
             )
         networks = GainNetworks(config["members"], torch.Generator(), config["width"])
-        networks.load_state_dict(load((folder / WEIGHTS).read_bytes()))
+        networks.load_state_dict(policy_folder.weights_in(folder))
         blend = Blend(**{name: tuple(values) for name, values in config["blend"].items()})
     except CorruptRun:
         raise

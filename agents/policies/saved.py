@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from gymnasium import spaces
-from safetensors.torch import load, save
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.policies import ActorCriticPolicy, BasePolicy, MultiInputActorCriticPolicy
 from stable_baselines3.dqn import policies as dqn
 from stable_baselines3.sac import policies as sac
 from torch import Tensor, nn
 
+from agents.policies import policy_folder
 from agents.policies.acting import Brain, GaussianBrain, PickBrain, SetBrain, StockBrain, TopKBrain
 from agents.policies.candidates import described_space
 from agents.policies.choosing import Strategies
@@ -40,8 +39,7 @@ from agents.policies.trained import WRAPPERS, training_of
 from agents.policies.wrapping import Choices
 from agents.spelling import POLICY_CONFIG
 from alenv import STATS_SIZE, Query, descriptors
-from alenv.errors import AlenvError, CorruptRun, RunConflict, StorageError, UnknownName, unknown
-from alenv.files import publish_folder, write_bytes, write_text
+from alenv.errors import AlenvError, CorruptRun, UnknownName, unknown
 
 
 class _SetKind(NamedTuple):
@@ -53,7 +51,6 @@ class _SetKind(NamedTuple):
 
 
 FORMAT = 3  # since 3, weights are safetensors, and there are other wrappers than ChooseStrategy
-WEIGHTS = "weights.safetensors"
 ACTOR_CRITIC = {"MlpPolicy": ActorCriticPolicy, "MultiInputPolicy": MultiInputActorCriticPolicy}
 STOCK: dict[str, dict[str, type[BasePolicy]]] = {
     "A2C": dict(ACTOR_CRITIC),
@@ -109,21 +106,7 @@ def save_policy(model: BaseAlgorithm, path: str | Path) -> Path:
         StorageError: The folder cannot be written.
     """
     target = Path(path)
-    config = json.dumps(_config(model), indent=2) + "\n"
-    if target.exists():
-        raise RunConflict(f"{target} exists; choose another folder for the policy.")
-    weights = save({name: value.detach().cpu().clone() for name, value in _weights(model).items()})
-
-    def fill(folder: Path) -> None:
-        write_text(folder / POLICY_CONFIG, config)
-        write_bytes(folder / WEIGHTS, weights)
-
-    try:
-        publish_folder(target, fill)
-    except StorageError as error:
-        if target.exists():
-            raise RunConflict(f"{target} exists; choose another folder for the policy.") from error
-        raise
+    policy_folder.write(target, _config(model), _weights(model))
     return target
 
 
@@ -142,10 +125,10 @@ def load_policy(path: str | Path, deterministic: bool = True) -> LearnedPolicy:
     if not (folder / POLICY_CONFIG).is_file():
         raise CorruptRun(f"{folder} holds no saved policy; give a folder that save_policy wrote.")
     try:
-        config = json.loads((folder / POLICY_CONFIG).read_text())
+        config = policy_folder.config_in(folder)
         _check(config, folder)
         shape = _Shape(*(config[name] for name in _Shape._fields))
-        brain = _brain(config, shape, load((folder / WEIGHTS).read_bytes()))
+        brain = _brain(config, shape, policy_folder.weights_in(folder))
         agent = AGENTS[shape.wrapper](
             brain, shape.arguments, deterministic, shape.candidates, shape.query_size
         )

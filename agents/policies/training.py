@@ -11,9 +11,8 @@ from typing import Any, ClassVar, TypeVar
 from alenv import plugins
 from alenv.errors import unknown
 
-SELECTION_SEEDS = (
-    10_000  # training draws its episodes below, selection from here, reports from REPORT_SEEDS on
-)
+# Training draws its episodes from seeds below the first, selection from there on, reports from the second on.
+SELECTION_SEEDS = 10_000
 REPORT_SEEDS = 20_000
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from agents.base import Indices, Strategy, best
+from agents.base import Indices, Strategy, best, in_order
 from agents.registry import register
 from alenv.seeding import Purpose, torch_stream
 
@@ -62,14 +62,11 @@ class Uncertainty(Strategy):
 
     def act_in_batch(self, batch: BatchView, seeds: Sequence[int]) -> Indices | None:
         """Scores the candidates of all episodes at once; None for the whole pool, or where candidates repeat."""
-        if self.pool != "candidates":
+        order = in_order(batch) if self.pool == "candidates" else None
+        if order is None:
             return None
-        candidates, cycle = batch.candidates, batch.cycle
-        order = np.argsort(candidates, axis=1)
-        candidates = np.take_along_axis(candidates, order, axis=1)  # as ``query`` has them
-        count = batch.query_size
-        if candidates.shape[1] <= count or (candidates[:, 1:] == candidates[:, :-1]).any():
-            return None
+        candidates = np.take_along_axis(batch.candidates, order, axis=1)
+        count, cycle = batch.query_size, batch.cycle
         scores = self.score(batch.logits.flatten(0, 1)).view(candidates.shape)
         scores = scores.gather(1, torch.from_numpy(order).to(scores.device))
         picked = [

@@ -66,7 +66,10 @@ def evaluate(
     for spelled in chosen:
         agents.make(spelled)
     areas = {spelled: 100 * np.asarray(play(spelled, env_id, settings, seeds).area) for spelled in chosen}
-    rows = [_row(spelled, areas[spelled], areas[chosen[0]]) for spelled in chosen]
+    rows = [
+        _row(spelled, areas[spelled], None if at == 0 else areas[chosen[0]])
+        for at, spelled in enumerate(chosen)
+    ]
     if as_json:
         click.echo(
             json.dumps(
@@ -92,12 +95,16 @@ def _policy_in(agent: str) -> str:
     return f"policy={folder / BEST}" if (folder / BEST / POLICY_CONFIG).is_file() else agent
 
 
-def _row(agent: str, areas: np.ndarray, first: np.ndarray) -> dict[str, Any]:
-    row: dict[str, Any] = {"agent": agent, "area": float(areas.mean()), "sd": stats.spread(areas)}
-    found = stats.paired(first, areas)
-    own = bool((areas == first).all())
-    return {
-        **row,
-        "difference": None if own else found.mean,
-        "interval": None if own else list(found.interval),
+def _row(agent: str, areas: np.ndarray, first: np.ndarray | None) -> dict[str, Any]:
+    """Returns what is told of an agent; ``first`` are the areas of the first one, None for that itself."""
+    row = {
+        "agent": agent,
+        "area": float(areas.mean()),
+        "sd": stats.spread(areas),
+        "difference": None,
+        "interval": None,
     }
+    if first is None:
+        return row
+    found = stats.paired(first, areas)
+    return {**row, "difference": found.mean, "interval": list(found.interval)}

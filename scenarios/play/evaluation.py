@@ -11,7 +11,8 @@ import numpy as np
 from gymnasium.vector import AutoresetMode
 
 import agents
-from alenv import BatchedEnv, core
+from alenv import ENVIRONMENTS, BatchedEnv, core
+from alenv.presets import resolve
 from alenv.progress import progress
 from alenv.registration import MIX, known_id
 
@@ -65,7 +66,9 @@ def play(agent: str, env_id: str, settings: Mapping[str, Any], seeds: Sequence[i
 
 def _is_batched(name: str, settings: Mapping[str, Any]) -> bool:
     """Tells whether ``make_vec`` computes an environment's episodes in a batch."""
-    return gym.spec(name).vector_entry_point is not None and settings.get("head", "ridge") == "ridge"
+    return name == MIX or (
+        name in ENVIRONMENTS and resolve(*ENVIRONMENTS[name], dict(settings)).recipe.head == "ridge"
+    )
 
 
 def _at_once(agent: str, name: str, settings: Mapping[str, Any], seeds: Sequence[int]) -> np.ndarray:

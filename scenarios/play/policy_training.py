@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import inspect
 import io
 import json
@@ -13,18 +12,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import filelock
 import torch
 from torch.utils.tensorboard import SummaryWriter
 
 from agents.policies.training import SELECTION_SEEDS, LearningTask, Trainer, find_trainer
 from alenv.errors import CorruptRun, MissingHead, RunConflict, unknown
-from alenv.files import make_folder, publish_folder, uninterrupted, write_bytes, write_text, writing
+from alenv.files import publish_folder, uninterrupted, write_bytes, write_text, writing
 from scenarios.play import evaluation
 from scenarios.play.changes import difference
 from scenarios.play.checkpoint import load_archive
 from scenarios.play.meta import code_digest, versions
-from scenarios.play.run_folder import ADVICE
+from scenarios.play.record import csv_text
+from scenarios.play.run_folder import ADVICE, RunFolder
 
 BEST, LAST, STATE = "best", "last", "state.pt"
 Row = dict[str, float]
@@ -90,7 +89,7 @@ def train_in_folder(training: PolicyTraining, listener: Callable[[Row], None]) -
         StorageError: The folder cannot be written.
     """
     trainer, folder = training.trainer(), training.out
-    with _locked(folder):
+    with RunFolder(folder).locked():
         _begin(training)
         rows = _restored(trainer, folder)
         with _board(folder, rows) as board:
@@ -107,23 +106,6 @@ def train_in_folder(training: PolicyTraining, listener: Callable[[Row], None]) -
                 _show(board, row)
                 listener(row)
     return rows
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    make_folder(folder, ADVICE)
-    lock = filelock.FileLock(folder / "lock")
-    with writing(folder / "lock", ADVICE):
-        try:
-            lock.acquire(blocking=False)
-        except filelock.Timeout:
-            raise RunConflict(
-                f"Another process is training in {folder}; wait for it or stop it, then repeat this."
-            ) from None
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def _begin(training: PolicyTraining) -> None:
@@ -191,7 +173,8 @@ def _save(training: PolicyTraining, trainer: Trainer, rows: list[Row]) -> None:
         if rows[-1]["score"] >= max(row["score"] for row in rows):
             _replace(folder / BEST, lambda place: trainer.save(place, made))
         write_bytes(folder / STATE, buffer.getvalue(), ADVICE)
-        write_text(folder / "rounds.csv", _csv(rows), ADVICE)
+        columns = list(dict.fromkeys(name for row in rows for name in row))
+        write_text(folder / "rounds.csv", csv_text(columns, rows), ADVICE)
 
 
 def _replace(folder: Path, save: Callable[[Path], None]) -> None:
@@ -206,15 +189,6 @@ def _replace(folder: Path, save: Callable[[Path], None]) -> None:
         shutil.rmtree(old, ignore_errors=True)
 
     publish_folder(folder, lambda partial: save(partial / "policy"), ADVICE, put)
-
-
-def _csv(rows: list[Row]) -> str:
-    columns = list(dict.fromkeys(name for row in rows for name in row))
-    buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, columns, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return buffer.getvalue()
 
 
 @contextmanager

@@ -78,7 +78,7 @@ class Record:
 
     def curve_csv(self) -> str:
         """Returns the learning curve; floats are the shortest text that reads back exactly."""
-        return _csv(CURVE_COLUMNS, self.curve)
+        return csv_text(CURVE_COLUMNS, self.curve)
 
     def classes_csv(self) -> str | None:
         """Returns the recall of each class and the mean negative log-likelihood on the test set, cycle by cycle.
@@ -94,7 +94,7 @@ class Record:
             counts = zip(row.get("class_correct", ()), row.get("class_total", ()), strict=True)
             recalls = [right / total if total else None for right, total in counts]
             rows.append({**row, **dict(zip(names, recalls, strict=False))})
-        return _csv(("cycle", "labeled_count", "nll", *names), rows)
+        return csv_text(("cycle", "labeled_count", "nll", *names), rows)
 
     def totals(self) -> dict[str, float | None]:
         """Returns optimizer steps and peak memory of all cycles; None where no cycle says them."""
@@ -109,7 +109,7 @@ class Record:
     def costs_csv(self) -> str:
         """Returns the costs; a column that a cycle does not have stays empty."""
         columns = list(dict.fromkeys(key for row in self.costs for key in row))
-        return _csv(columns, self.costs)
+        return csv_text(columns, self.costs)
 
     def queries_npz(self, rows: np.ndarray) -> bytes:
         """Returns ``initial`` (L0,), ``queries`` (T, B) as pool indices, and both as dataset rows.
@@ -171,7 +171,8 @@ def _digest(state: Any) -> str:
     return hashlib.sha256(json.dumps(state).encode()).hexdigest()
 
 
-def _csv(columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> str:
+def csv_text(columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> str:
+    """Returns rows as CSV: floats as the shortest text that reads back exactly, empty where a row says nothing."""
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(columns)

@@ -131,3 +131,21 @@ def test_agents_are_evaluated_side_by_side(trained: Path, env: str) -> None:
         assert row["difference"] == pytest.approx(first["area"] - row["area"])
         assert row["interval"][0] < row["difference"] < row["interval"][1]
     assert run("evaluate", str(trained), *arguments)[1] == text
+
+
+def test_another_recipe_of_the_same_id_is_played_one_by_one() -> None:
+    arguments = (
+        "--env",
+        "ALDigitsRidge-v0",
+        "--episodes",
+        "2",
+        "--beside",
+        "random:pool=all",
+        "--json",
+        *SMALL,
+    )
+    code, text, err = run("evaluate", "random", *arguments, "recipe=logistic")
+    assert code == 0, err
+    first, same = json.loads(text)["agents"]
+    assert first["difference"] is None
+    assert (same["difference"], same["interval"]) == (0.0, [0.0, 0.0])
