@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import click
@@ -16,6 +17,8 @@ from scenarios.cli.options import settings_of, with_settings
 from scenarios.plan.arm import check_environment
 from scenarios.play.policy_training import BEST, LAST, PolicyTraining, Row, train_in_folder
 from scenarios.play.run_folder import slug
+
+OUTSIDE_LISTS = re.compile(r",(?![^\[]*\])")  # a comma between environments, not one in classes=[4,10]
 
 
 @click.command()
@@ -60,7 +63,7 @@ def train(
     goes on from the last round. Play the result as the agent policy=FOLDER/best.
     """
     shared = settings_of(pairs)
-    tasks = tuple(_task(text, shared) for text in envs.split(",") if text)
+    tasks = tuple(_task(text, shared) for text in OUTSIDE_LISTS.split(envs) if text)
     if not tasks:
         raise click.UsageError("--env names no environment; give an id, such as ALDigitsRidge-v0")
     folder = Path(out) if out else Path("runs") / f"train-{slug(agent)}-seed{seed}"

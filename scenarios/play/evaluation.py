@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
@@ -12,11 +15,48 @@ from gymnasium.vector import AutoresetMode
 
 import agents
 from alenv import ENVIRONMENTS, BatchedEnv, core
+from alenv.errors import CorruptRun
+from alenv.files import make_folder, write_text
 from alenv.presets import resolve
 from alenv.progress import progress
 from alenv.registration import MIX, known_id
+from scenarios.play.meta import versions
+from scenarios.play.run_folder import ADVICE, short_hash, slug
 
 AT_ONCE = 64  # episodes of a ridge environment
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How many labels there are: an initial set, and ten queries.
+
+    Attributes:
+        initial_size: Labels before the first query.
+        query_size: Labels of a query.
+    """
+
+    initial_size: int
+    query_size: int
+    queries = 10
+
+    @property
+    def settings(self) -> dict[str, int]:
+        """The kwargs of the environment; there are eight candidates for each that is chosen, and 256 at least."""
+        return {
+            "initial_size": self.initial_size,
+            "query_size": self.query_size,
+            "budget": self.queries * self.query_size,
+            "candidates": max(256, 8 * self.query_size),
+        }
+
+    @property
+    def title(self) -> str:
+        """Such as ``64+10x32``."""
+        return f"{self.initial_size}+{self.queries}x{self.query_size}"
+
+
+# From two labels of each of ten classes to a hundred; on which policies were compared from the first on.
+BUDGETS = tuple(Budget(*sizes) for sizes in ((20, 10), (50, 20), (64, 32), (200, 50), (500, 50), (1000, 100)))
 
 
 @dataclass(frozen=True)
@@ -44,24 +84,72 @@ def play(agent: str, env_id: str, settings: Mapping[str, Any], seeds: Sequence[i
     Raises:
         AlenvError: A setting or the agent does not exist or does not fit.
     """
+    return _split(np.concatenate(list(_parts(agent, env_id, settings, seeds))))
+
+
+def play_and_keep(
+    folder: Path, agent: str, env_id: str, settings: Mapping[str, Any], seeds: Sequence[int]
+) -> Played:
+    """Plays an episode per seed as ``play`` does, less those that a file in ``folder`` has from an earlier call.
+
+    Raises:
+        CorruptRun: What is there cannot be read.
+        StorageError: The folder cannot be written.
+    """
+    content = {
+        name: found if isinstance(found, str) else sha256(found.read_bytes()).hexdigest()
+        for name, found in agents.content(agent).items()
+    }
+    what = {
+        "agent": agent,
+        "content": content,
+        "env_id": env_id,
+        "settings": dict(settings),
+        "first_seed": seeds[0],
+        "versions": versions(),
+    }
+    path = folder / f"{slug(agent)[-60:]}-{short_hash(what)}.json"
+    make_folder(folder, ADVICE)
+    known = _kept(path)
+    rows = list(known[: len(seeds)])
+    for part in _parts(agent, env_id, settings, seeds[len(rows) :]):
+        rows.extend([None if np.isnan(area) else area for area in both] for both in part.tolist())
+        write_text(path, json.dumps({**what, "test, validation": rows}) + "\n", ADVICE)
+    return _split(np.array(rows, dtype=np.float64))
+
+
+def _kept(path: Path) -> list[list[float | None]]:
+    if not path.exists():
+        return []
+    try:
+        return list(json.loads(path.read_text())["test, validation"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CorruptRun(f"{path} cannot be read; delete it to play its episodes anew.") from error
+
+
+def _split(areas: np.ndarray) -> Played:
+    test, validation = areas.T
+    return Played(*(None if np.isnan(area).any() else area for area in (test, validation)))
+
+
+def _parts(
+    agent: str, env_id: str, settings: Mapping[str, Any], seeds: Sequence[int]
+) -> Iterator[np.ndarray]:
+    """Yields the areas of some episodes after the other, float64 (n, 2), as they are played."""
     name = known_id(env_id)
     measured = {} if name == MIX else {"test": True}
     settings = {"observe": "progress", **settings, **measured}
     with progress(f"{agent}: episodes", len(seeds)) as shown:
         if _is_batched(name, settings):
-            parts = []
             for first in range(0, len(seeds), AT_ONCE):
-                parts.append(_at_once(agent, name, settings, seeds[first : first + AT_ONCE]))
+                yield _at_once(agent, name, settings, seeds[first : first + AT_ONCE])
                 shown(min(first + AT_ONCE, len(seeds)))
-        else:
+        elif seeds:
             env = gym.make(name, **settings)
-            parts = []
             for number, seed in enumerate(seeds):
-                parts.append(_alone(agent, env, seed))
+                yield _alone(agent, env, seed)
                 shown(number + 1)
             env.close()
-    test, validation = np.concatenate(parts).T
-    return Played(*(None if np.isnan(area).any() else area for area in (test, validation)))
 
 
 def _is_batched(name: str, settings: Mapping[str, Any]) -> bool:

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from command import error, run
 
 from agents.policies.gain_training import MarginalGain
+from scenarios.cli.evaluate import _all
+from scenarios.play import evaluation
 
 FILES = ("best/weights.safetensors", "last/weights.safetensors", "last/config.json", "rounds.csv")
 ENVS = "ALDigitsRidge-v0@initial_size=20,ALDigitsRidge-v0@initial_size=40@ridge_penalty=1"
@@ -119,8 +123,9 @@ def test_bad_input_is_one_sentence(
 
 
 @pytest.mark.parametrize("env", ["ALDigitsRidge-v0", "ALDigitsLogistic-v0"])
-def test_agents_are_evaluated_side_by_side(trained: Path, env: str) -> None:
+def test_agents_are_evaluated_side_by_side(trained: Path, env: str, tmp_path: Path) -> None:
     arguments = ("--env", env, "--episodes", "2", "--beside", "random", "--json", *SMALL)
+    arguments = (*arguments, "--out", str(tmp_path))
     code, text, err = run("evaluate", str(trained), *arguments)
     assert code == 0, err
     found: dict[str, Any] = json.loads(text)
@@ -133,8 +138,10 @@ def test_agents_are_evaluated_side_by_side(trained: Path, env: str) -> None:
     assert run("evaluate", str(trained), *arguments)[1] == text
 
 
-def test_another_recipe_of_the_same_id_is_played_one_by_one() -> None:
+def test_another_recipe_of_the_same_id_is_played_one_by_one(tmp_path: Path) -> None:
     arguments = (
+        "--out",
+        str(tmp_path),
         "--env",
         "ALDigitsRidge-v0",
         "--episodes",
@@ -149,3 +156,48 @@ def test_another_recipe_of_the_same_id_is_played_one_by_one() -> None:
     first, same = json.loads(text)["agents"]
     assert first["difference"] is None
     assert (same["difference"], same["interval"]) == (0.0, [0.0, 0.0])
+
+
+def test_episodes_that_were_played_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    command = ("evaluate", "margin", "--env", "ALDigitsRidge-v0", "--beside", "random", "--json", *SMALL)
+    command = (*command, "--out", str(tmp_path))
+    few = run(*command, "--episodes", "2")[1]
+    whole = run(*command, "--episodes", "4", "--out", str(tmp_path / "anew"))[1]
+    played: list[int] = []
+    at_once = evaluation._at_once
+
+    def counted(agent: str, name: str, settings: Mapping[str, Any], seeds: Sequence[int]) -> np.ndarray:
+        played.extend(seeds)
+        return at_once(agent, name, settings, seeds)
+
+    monkeypatch.setattr(evaluation, "_at_once", counted)
+    assert run(*command, "--episodes", "2")[1] == few
+    assert not played
+    assert run(*command, "--episodes", "4")[1] == whole
+    assert played == [20_002, 20_003] * 2  # those of margin and of random that were missing
+    assert run(*command, "--episodes", "2", "validation=200")[1] != few  # another environment
+    kept = next(tmp_path.glob("margin-*.json"))
+    kept.write_text(kept.read_text()[:-20])
+    assert str(kept) in error(*command, "--episodes", "2")
+
+
+def test_budgets_that_a_pool_is_too_small_for_are_left_out(tmp_path: Path) -> None:
+    command = ("evaluate", "margin", "--env", "ALDigitsRidge-v0", "--beside", "random,entropy", "--budgets")
+    code, text, err = run(*command, "--episodes", "2", "--json", "--out", str(tmp_path))
+    assert code == 0, err
+    assert "1000+10x100 is left out" in err
+    first, random, entropy, hindsight = json.loads(text)["agents"]
+    assert list(first["budgets"]) == ["20+10x10", "50+10x20", "64+10x32", "200+10x50", "500+10x50"]
+    for title, part in hindsight["budgets"].items():
+        assert part["area"] == max(row["budgets"][title]["area"] for row in (random, entropy))
+    for row in (random, entropy, hindsight):
+        parts = row["budgets"].values()
+        assert row["difference"] == pytest.approx(np.mean([part["difference"] for part in parts]))
+        assert row["difference"] == pytest.approx(first["area"] - row["area"])
+
+
+def test_all_are_the_strategies_that_can_be_played_there() -> None:
+    ridge, logistic = (_all(f"ALDigits{kind}-v0", {}) for kind in ("Ridge", "Logistic"))
+    assert {"learned", "margin", "uherding:pool=candidates"} <= set(ridge)
+    assert "ll4al:pool=candidates" not in ridge  # no training with its module
+    assert set(ridge) <= set(logistic)
