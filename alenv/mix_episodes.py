@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn.functional import normalize as unit_length
 
 from alenv import data, observation, queries, rewards
 from alenv.descriptors import Descriptors
@@ -62,6 +63,7 @@ class MixEpisodes(RidgeEpisodes):
         for start, table in zip(starts, tables, strict=False):
             kept = torch.from_numpy(np.array(table[:, :size]))
             self.embedding[start : start + len(table), : kept.shape[1]] = kept.to(runtime.device)
+        self._means = [self._class_means(place) for place in range(len(tables))]
         self.num_classes = min(distribution.classes[1], max(each.num_classes for each in self._datasets))
         self.recipe: Recipe = self._recipes[0]
         first, query, cycles = distribution.most_initial, distribution.query_size, distribution.cycles
@@ -84,6 +86,11 @@ class MixEpisodes(RidgeEpisodes):
         self.tasks: list[DrawnTask] = []
         self._rows = np.zeros((episodes, distribution.pool_size), dtype=np.int64)  # of ``embedding``
         self._have = torch.zeros(episodes, 1, size, device=self.device)  # 1 for a feature that an episode has
+        # What the separation adds to the features of each class; of no class is what no task has.
+        self._added = torch.zeros(episodes, self.num_classes + 1, size, device=self.device)
+        self._class_of = torch.full(
+            (episodes, len(self.embedding)), OUTLIER, dtype=torch.int8, device=self.device
+        )
         self._split = torch.zeros(episodes, distribution.validation, size, device=self.device)
         self._split_labels = torch.full((episodes, distribution.validation), OUTLIER, device=self.device)
         self._split_sizes = np.ones(episodes, dtype=np.int64)
@@ -103,11 +110,30 @@ class MixEpisodes(RidgeEpisodes):
         return self.rows(np.arange(len(indices)), indices).clamp(-1, 1)
 
     def _embedded(self, which: Indices, rows: Indices) -> Tensor:
-        flat = torch.from_numpy(rows.ravel()).to(self.device)
-        found = self.embedding.index_select(0, flat).view(*rows.shape, -1)
-        return torch.nn.functional.normalize(
-            found * self._have[torch.from_numpy(which).to(self.device)], dim=-1
+        places, episodes = (torch.from_numpy(each).to(self.device) for each in (rows, which))
+        found = self.embedding.index_select(0, places.flatten()).view(*rows.shape, -1)
+        found = unit_length(found * self._have[episodes], dim=-1)
+        classes = self._class_of[episodes[:, None], places].long()  # OUTLIER = -1 is the last one, zeros
+        return unit_length(found + self._added[episodes[:, None], classes], dim=-1)
+
+    def _class_means(self, dataset: int) -> Tensor:
+        """Returns the mean embedding of each class of a dataset, float32 (classes of the dataset, D)."""
+        labels = torch.tensor(self._labels[dataset], device=self.device)
+        start = int(self._starts[dataset])
+        rows = unit_length(self.embedding[start : start + len(labels)], dim=1)
+        sums = rows.new_zeros(int(labels.max()) + 1, rows.shape[1]).index_add_(0, labels, rows)
+        return sums / labels.bincount()[:, None]
+
+    def _separate(self, index: int, task: DrawnTask) -> None:
+        """Prepares what is added to the features of an episode's images."""
+        start, labels = self._starts[task.dataset], task.classes[self._labels[task.dataset]]
+        self._class_of[index, start : start + len(labels)] = torch.from_numpy(labels.astype(np.int8)).to(
+            self.device
         )
+        groups = torch.from_numpy(task.classes).to(self.device)
+        for label in range(task.num_classes):
+            mean = self._means[task.dataset][groups == label].mean(0)
+            self._added[index, label] = task.separation * mean * self._have[index, 0]
 
     def begin(self, which: Indices, keys: list[int]) -> None:
         """Starts some episodes, int64 (n,), with their keys: draws tasks, buys the initial sets, fits and measures."""
@@ -134,6 +160,7 @@ class MixEpisodes(RidgeEpisodes):
         self.classes[index] = np.arange(self.num_classes) < task.num_classes
         self.query_sizes[index] = task.query_size
         self._have[index, 0] = (torch.arange(self._have.shape[2]) < task.feature_size).to(self._have)
+        self._separate(index, task)
         self._oracles[index] = Oracle(labels[task.rows], task.num_classes, task.label_noise)
         self._oracles[index].begin(key)
         held_out = len(task.validation)

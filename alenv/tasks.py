@@ -48,6 +48,7 @@ class DrawnTask:
         initial_size: Labels of the initial set.
         query_size: B.
         penalty: Of the ridge head.
+        separation: How far each image's features are moved along the mean of its class.
     """
 
     dataset: int
@@ -60,6 +61,7 @@ class DrawnTask:
     initial_size: int
     query_size: int
     penalty: float
+    separation: float
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,9 @@ class TaskDistribution:
         pool_size: Images of the pool at most.
         validation: Images that rewards are measured on, at most a quarter of the task's.
         penalty: Of the ridge head, on unit-length embeddings.
+        separation: How much of the mean of its class is added to an image's features before they are scaled to unit
+            length: with 0 they are the images' own, and with 2 classes are easily told apart. It stands for better
+            features than there are.
 
     Raises:
         InvalidProtocol: A value is not allowed.
@@ -101,6 +106,7 @@ class TaskDistribution:
     pool_size: int = integer(5000, 20)
     validation: int = integer(1000, 1)
     penalty: tuple[float, float] = _range(0.1, 1.0, 1e-6)
+    separation: tuple[float, float] = _range(0.0, 2.0, 0.0)
 
     def __post_init__(self) -> None:
         check_fields(self, InvalidProtocol)
@@ -142,7 +148,10 @@ class TaskDistribution:
                 f"cycles={self.cycles}; give fewer cycles, more classes or a smaller imbalance."
             )
         penalty = _by_ratio(random, self.penalty)
-        return DrawnTask(dataset, classes, rows, validation, count, noise, size, initial, query, penalty)
+        separation = float(random.uniform(*self.separation))
+        return DrawnTask(
+            dataset, classes, rows, validation, count, noise, size, initial, query, penalty, separation
+        )
 
     def _classes(self, random: np.random.Generator, available: int) -> Indices:
         """Returns the task's class of each of the dataset's, or ``OUTLIER``."""

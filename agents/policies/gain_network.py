@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass, fields
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +13,8 @@ from alenv.descriptors import BOUND, CONTEXT, NAMES, Descriptors, standardized
 
 WIDTH = 64
 STAGES = (2.0, 20.0, 150.0)  # labels a class at which a blend is given; linear in the logarithm between them
-_PER_CLASS, _MARGIN = CONTEXT.index("log_labels_per_class"), NAMES.index("log_margin")
+Stages = tuple[float, ...]
+_PER_CLASS = CONTEXT.index("log_labels_per_class")
 
 
 class GainNetworks(nn.Module):
@@ -51,7 +52,6 @@ class GainNetworks(nn.Module):
                 hidden = hidden.relu()
         return hidden.view(members, *shape)
 
-    @torch.no_grad()
     def scores(self, described: Descriptors) -> Tensor:
         """Returns the members' common score, standardized within the candidates, (E, K)."""
         found = self(described.candidates, described.context)
@@ -64,27 +64,50 @@ class Blend:
 
     Attributes:
         network: Weight of the networks' score.
-        margin: Weight of -log margin.
+        log_margin, uncertain_gain_smallest, uncertain_gain_median, typicality: Weights of these descriptors.
         diversity: What three times the cosine to the nearest of the batch takes away.
     """
 
-    network: tuple[float, float, float] = (1.0, 0.7, 0.4)
-    margin: tuple[float, float, float] = (0.0, 0.3, 0.6)
-    diversity: tuple[float, float, float] = (1.6, 1.0, 0.5)
+    network: Stages = (1.0, 0.7, 0.4)
+    log_margin: Stages = (0.0, 0.3, 0.6)
+    uncertain_gain_smallest: Stages = (0.0, 0.0, 0.0)
+    uncertain_gain_median: Stages = (0.0, 0.0, 0.0)
+    typicality: Stages = (0.0, 0.0, 0.0)
+    diversity: Stages = (1.6, 1.0, 0.5)
 
     def __post_init__(self) -> None:
-        for numbers in (self.network, self.margin, self.diversity):
+        for numbers in astuple(self):
             if len(numbers) != len(STAGES) or not all(math.isfinite(number) for number in numbers):
                 raise ValueError(f"{numbers!r} is no weight for each of {len(STAGES)} stages")
 
-    def at(self, context: Tensor) -> Tensor:
-        """Returns the three weights for contexts (E, 8), float32 (E, 3)."""
-        table = context.new_tensor([self.network, self.margin, self.diversity])
-        stages = context.new_tensor(STAGES).log()
-        place = context[:, _PER_CLASS].clamp(stages[0], stages[-1])
-        upper = torch.bucketize(place, stages).clamp(1, len(STAGES) - 1)
-        share = (place - stages[upper - 1]) / (stages[upper] - stages[upper - 1])
-        return (table[:, upper - 1] * (1 - share) + table[:, upper] * share).T
+    @property
+    def table(self) -> Tensor:
+        """The weights as float32 (6, 3), in the order of the attributes."""
+        return torch.tensor(astuple(self))
+
+    @classmethod
+    def of(cls, table: Tensor) -> Blend:
+        """Reads a table."""
+        return cls(*(tuple(row) for row in table.tolist()))
+
+
+_MIXED = [NAMES.index(each.name) for each in fields(Blend)[1:-1]]
+
+
+def weights_at(table: Tensor, context: Tensor) -> Tensor:
+    """Returns the weights (E, 6) of a blend's table for contexts (E, 8)."""
+    stages = context.new_tensor(STAGES).log()
+    place = context[:, _PER_CLASS].clamp(stages[0], stages[-1])
+    upper = torch.bucketize(place, stages).clamp(1, len(STAGES) - 1)
+    share = (place - stages[upper - 1]) / (stages[upper] - stages[upper - 1])
+    return (table[:, upper - 1] * (1 - share) + table[:, upper] * share).T
+
+
+def blended(networks: GainNetworks, described: Descriptors, table: Tensor) -> tuple[Tensor, Tensor]:
+    """Returns the score of every candidate (E, K) and the weight of diversity (E,), by a blend's table."""
+    weights = weights_at(table, described.context)
+    mixed = torch.cat([networks.scores(described)[:, :, None], described.candidates[:, :, _MIXED]], dim=2)
+    return (mixed @ weights[:, :-1, None])[:, :, 0], weights[:, -1]
 
 
 def batches(scores: Tensor, points: Tensor, diversity: Tensor, count: int) -> Tensor:
@@ -108,12 +131,3 @@ def batches(scores: Tensor, points: Tensor, diversity: Tensor, count: int) -> Te
         own = points.gather(1, place[:, :, None].expand(-1, -1, points.shape[2]))
         nearest = torch.maximum(nearest, (points @ own.transpose(1, 2))[:, :, 0])
     return torch.cat(chosen, dim=1)
-
-
-def blended(networks: GainNetworks, described: Descriptors, blend: Blend) -> tuple[Tensor, Tensor]:
-    """Returns the score of every candidate (E, K) and the weight of diversity (E,)."""
-    network, margin, diversity = blend.at(described.context).unbind(1)
-    scores = (
-        network[:, None] * networks.scores(described) + margin[:, None] * described.candidates[:, :, _MARGIN]
-    )
-    return scores, diversity

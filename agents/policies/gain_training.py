@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
@@ -12,10 +13,12 @@ import torch
 from torch import Tensor
 
 from agents.policies.gain_network import WIDTH, Blend, GainNetworks, batches
+from agents.policies.gain_tuning import Tuning
 from agents.policies.learned import KIND, save_networks
 from agents.policies.training import SELECTION_SEEDS, LearningTask, Trainer, trainer
 from alenv import BatchedEnv
 from alenv.descriptors import NAMES, Descriptors
+from alenv.errors import MissingHead
 from alenv.progress import progress
 
 SHOWN = 48  # candidates of a state whose gains are computed
@@ -42,6 +45,7 @@ class Examples(NamedTuple):
         return cls(*(torch.cat([part[at] for part in parts]) for at in range(3)))
 
 
+@torch.no_grad()
 def collect(
     env: BatchedEnv, seeds: Sequence[int], networks: GainNetworks | None, generator: torch.Generator
 ) -> Examples:
@@ -134,6 +138,7 @@ def correlation(scores: Tensor, gains: Tensor) -> Tensor:
     return (apart * gains).mean(-1) / apart.square().mean(-1).clamp(min=1e-8).sqrt()
 
 
+@torch.no_grad()
 def quality(networks: GainNetworks, examples: Examples) -> float:
     """Returns the mean correlation of the members' common score with the gains."""
     found = networks.scores(Descriptors(examples.candidates.float(), examples.context))
@@ -142,20 +147,27 @@ def quality(networks: GainNetworks, examples: Examples) -> float:
 
 @trainer
 class MarginalGain(Trainer):
-    """Imitates marginal gains: in rounds, states are collected and networks learn what each label would bring.
+    """Imitates marginal gains, and then tunes by what whole queries are worth.
 
-    The first round behaves by chance and by single descriptors, the later ones by the networks of the round before
-    as well. After each round the networks learn anew from all states there are.
+    First, in rounds, states are collected and networks learn what each label would bring. The first round behaves by
+    chance and by single descriptors, the later ones by the networks of the round before as well; after each round the
+    networks learn anew from all states there are. Then, in rounds too, a policy gradient (``gain_tuning``) changes
+    the networks and how batches are put together.
 
     Args:
         tasks: Environments with a ridge head and a validation split, where gains follow in closed form.
         seed: Decides the training.
         members: Networks whose scores are added.
         width: Of their hidden layers.
-        rounds: How many; each collects as many states as the others.
-        epochs: Passes over the states in each round.
+        rounds: In which gains are imitated; each collects as many states as the others.
+        epochs: Passes over the states in each of them.
+        tuning: Share of all states that the policy gradient gets.
+        tuning_rounds: In how many rounds.
+        group: Queries that are compared in each state.
+        temperature: At which they are drawn, in standard deviations of the networks' score.
+        rate: Learning rate of the tuning.
         episodes: Played at once.
-        candidates: Shown in each state.
+        candidates: Shown in each state, where a task does not say.
     """
 
     name: ClassVar[str] = KIND
@@ -172,57 +184,120 @@ class MarginalGain(Trainer):
         width: int = WIDTH,
         rounds: int = 4,
         epochs: int = 12,
+        tuning: float = 0.5,
+        tuning_rounds: int = 4,
+        group: int = 12,
+        temperature: float = 0.3,
+        rate: float = 3e-4,
         episodes: int = 48,
         candidates: int = 256,
     ) -> None:
         super().__init__(tasks, seed)
-        self.members, self.width, self.rounds = members, width, rounds
-        self.epochs, self.episodes, self.candidates = epochs, episodes, candidates
+        self.members, self.width, self.rounds, self.epochs = members, width, rounds, epochs
+        self.tuning, self.tuning_rounds = tuning, tuning_rounds if tuning > 0 else 0
+        self.group, self.temperature, self.rate = group, temperature, rate
+        self.episodes, self.candidates = episodes, candidates
         self._examples: list[Examples] = []
         self._networks: GainNetworks | None = None
+        self._tuned: Tuning | None = None
+        self._environments: dict[int, BatchedEnv] = {}
+
+    def check(self) -> None:
+        """Makes all environments.
+
+        Raises:
+            MissingHead: A task has no ridge head.
+            PeekNotAllowed: A task has no validation split.
+        """
+        for at in range(len(self.tasks)):
+            self._environment(at)
 
     def advance(self, total: int) -> dict[str, float]:
-        """Collects a round's states and lets new networks learn from all of them."""
+        """Imitates for a round, or tunes for one."""
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.round)
+        imitates = self.round < self.rounds
+        share = (1 - self.tuning) / self.rounds if imitates else self.tuning / self.tuning_rounds
+        wanted = math.ceil(total * share)
+        found = self._imitate(wanted, generator) if imitates else self._tune(wanted, generator)
+        self.round += 1
+        if self.round >= self.rounds and self._tuned is None:
+            self._tuned = self._tuning()
+            self._examples = []  # nothing learns from them any more
+        return found
+
+    def _imitate(self, wanted: int, generator: torch.Generator) -> dict[str, float]:
+        """Collects a round's states and lets new networks learn from all of them."""
         new: list[Examples] = []
-        wanted, at = -(-total // self.rounds), 0
+        at = 0
         with progress("states", wanted) as shown:
             while (have := sum(len(part.gains) for part in new)) < wanted:
                 shown(have)
-                new.append(self._collected(self.tasks[at % len(self.tasks)], generator))
+                env, seeds = self._next(at, generator)
+                new.append(collect(env, seeds, self._networks, generator))
                 at += 1
         held = Examples.joined(new)
         numbers = {} if self._networks is None else {"correlation/unseen": quality(self._networks, held)}
         self._examples += new
         self._networks = GainNetworks(self.members, generator, self.width)
         learned = fit(self._networks, Examples.joined(self._examples), generator, self.epochs)
-        self.round += 1
         self.steps += len(held.gains)
         return {**numbers, "correlation/seen": learned[-1]}
 
-    def _collected(self, task: LearningTask, generator: torch.Generator) -> Examples:
-        settings = {
-            "observe": "progress",
-            "candidates": self.candidates,
-            **task.settings,
-            "allow_peek": True,
-        }
-        env = gym.make_vec(task.env_id, num_envs=self.episodes, autoreset_mode="Disabled", **settings)
-        seeds = torch.randint(SELECTION_SEEDS, (self.episodes,), generator=generator).tolist()
-        return collect(env, seeds, self._networks, generator)  # type: ignore[arg-type]  # make_vec says any
+    def _tune(self, wanted: int, generator: torch.Generator) -> dict[str, float]:
+        """Follows the policy gradient for a round."""
+        assert self._tuned is not None, "it comes after the imitation"
+        have = at = 0
+        found: list[dict[str, float]] = []
+        with progress("states", wanted) as shown:
+            while have < wanted:
+                shown(have)
+                env, seeds = self._next(at, generator)
+                found.append(self._tuned.play(env, seeds, generator))
+                have += env.num_envs * env.protocol.cycles
+                at += 1
+        self.steps += have
+        return {f"query/{name}": sum(each[name] for each in found) / len(found) for name in found[0]}
+
+    def _tuning(self) -> Tuning:
+        assert self._networks is not None, "a round is over"
+        return Tuning(self._networks, Blend(), self.group, self.temperature, self.rate)
+
+    def _next(self, at: int, generator: torch.Generator) -> tuple[BatchedEnv, list[int]]:
+        """Returns the environments of the ``at``-th task, taken in turns, and seeds for them."""
+        env = self._environment(at % len(self.tasks))
+        return env, torch.randint(SELECTION_SEEDS, (self.episodes,), generator=generator).tolist()
+
+    def _environment(self, at: int) -> BatchedEnv:
+        """Makes the environments of a task, once: what is known of images stays with them."""
+        if at not in self._environments:
+            task = self.tasks[at]
+            shown = {"observe": "progress", "candidates": self.candidates}
+            settings = {**shown, **task.settings, "allow_peek": True}
+            env = gym.make_vec(
+                task.env_id, num_envs=self.episodes, autoreset_mode="Disabled", **settings
+            ).unwrapped
+            if not isinstance(env, BatchedEnv):
+                raise MissingHead(
+                    f"{task.env_id} was given, where gains have no closed form; {self.name} learns on environments "
+                    "with a ridge head, such as ALCifar10Ridge-v0 or ALMix-v0."
+                )
+            self._environments[at] = env
+        return self._environments[at]
 
     def save(self, path: Path, made: Mapping[str, Any]) -> None:
         """Writes the networks; see ``Trainer``."""
         assert self._networks is not None, "a round is over"
-        save_networks(self._networks, Blend(), path, dict(made))
+        blend = Blend() if self._tuned is None else self._tuned.blend
+        save_networks(self._networks, blend, path, dict(made))
 
     def get_state(self) -> dict[str, Any]:
-        """Returns states and networks."""
+        """Returns states, networks, and how far they are tuned."""
         return {
             "round": self.round,
             "steps": self.steps,
             "examples": [tuple(part) for part in self._examples],
             "networks": None if self._networks is None else self._networks.state_dict(),
+            "tuned": None if self._tuned is None else self._tuned.get_state(),
         }
 
     def set_state(self, state: dict[str, Any]) -> None:
@@ -232,3 +307,6 @@ class MarginalGain(Trainer):
         if state["networks"] is not None:
             self._networks = GainNetworks(self.members, torch.Generator(), self.width)
             self._networks.load_state_dict(state["networks"])
+        if state["tuned"] is not None:
+            self._tuned = self._tuning()
+            self._tuned.set_state(state["tuned"])

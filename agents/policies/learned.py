@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from alenv import BatchView, View
 
 KIND = "marginal_gain"
-FORMAT = 1
+FORMAT = 2  # since 2, a blend has weights of four descriptors
 SHIPPED = Path(__file__).parent / "shipped"
 
 
@@ -84,10 +84,11 @@ class Learned(Strategy):
         described = Descriptors(rows, shown.context)
         return np.take_along_axis(shuffled, self._chosen(described, batch.positions(shuffled), count), axis=1)
 
+    @torch.no_grad()
     def _chosen(self, described: Descriptors, points: Tensor, count: int) -> Indices:
         """Returns places among the candidates, int64 (E, count)."""
-        networks = self.networks.to(points.device)
-        scores, diversity = blended(networks, described, self.blend)
+        networks, table = self.networks.to(points.device), self.blend.table.to(points.device)
+        scores, diversity = blended(networks, described, table)
         return batches(scores, points, diversity, count).cpu().numpy()
 
 

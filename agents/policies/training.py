@@ -58,6 +58,9 @@ class Trainer(ABC):
         self.tasks, self.seed = tuple(tasks), seed
         self.round = self.steps = 0
 
+    def check(self) -> None:  # noqa: B027  (a trainer that learns anywhere has nothing to check)
+        """Raises a typed error where a task does not fit, before anything is written or learned."""
+
     @abstractmethod
     def advance(self, total: int) -> dict[str, float]:
         """Plays and learns one round more.

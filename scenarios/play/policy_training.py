@@ -89,6 +89,7 @@ def train_in_folder(training: PolicyTraining, listener: Callable[[Row], None]) -
         StorageError: The folder cannot be written.
     """
     trainer, folder = training.trainer(), training.out
+    trainer.check()
     with RunFolder(folder).locked():
         _begin(training)
         rows = _restored(trainer, folder)

@@ -11,10 +11,11 @@ import pytest
 import torch
 
 import agents
-from agents.policies.gain_network import STAGES, Blend, GainNetworks, batches, blended
+from agents.policies.gain_network import STAGES, Blend, GainNetworks, batches, blended, weights_at
 from agents.policies.gain_training import Examples, correlation, fit, quality
+from agents.policies.gain_tuning import Tuning, draw
 from agents.policies.learned import load_networks, save_networks
-from alenv import core
+from alenv import BatchedEnv, core
 from alenv.descriptors import CONTEXT, NAMES, Descriptors
 from alenv.errors import CorruptRun, RunConflict
 
@@ -59,16 +60,57 @@ def test_a_score_is_standardized_and_moves_with_its_candidate() -> None:
 
 @pytest.mark.parametrize("at", [0, 1, 2])
 def test_a_blend_is_given_at_three_stages_and_linear_between(at: int) -> None:
-    blend = Blend((1.0, 0.5, 0.2), (0.0, 0.4, 0.6), (2.0, 1.0, 0.0))
+    rows = torch.rand(6, 3, generator=torch.Generator().manual_seed(5))
+    table = Blend.of(rows).table
+    torch.testing.assert_close(table, rows)
     context = torch.zeros(3, len(CONTEXT))
     place = CONTEXT.index("log_labels_per_class")
     logs = np.log(STAGES)
     context[:, place] = torch.tensor([logs[at], (logs[0] + logs[1]) / 2, 20.0])
-    found = blend.at(context)
-    table = np.array([blend.network, blend.margin, blend.diversity]).T
-    np.testing.assert_allclose(found[0], table[at], atol=1e-6)
-    np.testing.assert_allclose(found[1], (table[0] + table[1]) / 2, atol=1e-6)
-    np.testing.assert_allclose(found[2], table[2], atol=1e-6)  # beyond the last, as there
+    found = weights_at(table, context)
+    torch.testing.assert_close(found[0], rows[:, at])
+    torch.testing.assert_close(found[1], (rows[:, 0] + rows[:, 1]) / 2)
+    torch.testing.assert_close(found[2], rows[:, 2])  # beyond the last, as there
+
+
+def test_scores_are_mixed_with_the_weights_of_the_stage() -> None:
+    both, shown = networks(), situation()
+    blend = Blend((1.0,) * 3, (0.5,) * 3, typicality=(-2.0,) * 3, diversity=(0.7,) * 3)
+    scores, diversity = blended(both, shown, blend.table)
+    margin, typicality = (shown.candidates[:, :, NAMES.index(name)] for name in ("log_margin", "typicality"))
+    torch.testing.assert_close(scores, both.scores(shown) + 0.5 * margin - 2 * typicality)
+    torch.testing.assert_close(diversity, torch.full((3,), 0.7))
+
+
+def test_drawn_queries_have_the_gradients_of_their_probabilities() -> None:
+    generator = torch.Generator().manual_seed(6)
+    scores = torch.randn(2, 8, generator=generator, dtype=torch.float64).requires_grad_()
+    diversity = torch.tensor([0.5, 2.0], dtype=torch.float64, requires_grad=True)
+    points = torch.nn.functional.normalize(torch.randn(2, 8, 3, generator=generator), dim=2).double()
+    drawn = draw(scores.detach(), points, diversity.detach(), 4, 5, generator)
+    assert all(len(set(query.tolist())) == 4 for query in drawn.places.flatten(0, 1))
+    for episode in range(2):
+        for member in range(5):
+            logarithm, chosen = torch.zeros((), dtype=torch.float64), []
+            for place in drawn.places[episode, member].tolist():
+                cosines = points[episode] @ points[episode, chosen].T
+                nearest = torch.cat([cosines, torch.zeros(8, 1, dtype=torch.float64)], dim=1).amax(1)
+                logits = scores[episode] - diversity[episode] * nearest
+                free = torch.ones(8, dtype=torch.bool)
+                free[chosen] = False
+                logarithm = logarithm + logits.masked_fill(~free, -torch.inf).log_softmax(0)[place]
+                chosen.append(place)
+            by_scores, by_diversity = torch.autograd.grad(logarithm, (scores, diversity))
+            torch.testing.assert_close(drawn.of_scores[episode, member], by_scores[episode])
+            torch.testing.assert_close(drawn.of_diversity[episode, member], by_diversity[episode])
+
+
+def test_queries_are_drawn_by_their_probabilities() -> None:
+    scores = torch.tensor([[0.0, 1.0, 2.0, -1.0]]).log_softmax(1)
+    points, generator = torch.zeros(1, 4, 2), torch.Generator().manual_seed(7)
+    first = draw(scores, points, torch.zeros(1), 1, 20_000, generator).places.flatten()
+    shares = torch.bincount(first, minlength=4) / 20_000
+    torch.testing.assert_close(shares, scores[0].exp(), atol=0.015, rtol=0)  # four standard errors
 
 
 def test_batches_are_those_of_a_slow_greedy_rule() -> None:
@@ -106,6 +148,27 @@ def test_networks_learn_what_is_to_be_foreseen() -> None:
     history = fit(both, seen, generator, epochs=25)
     assert history[-1] > history[0]
     assert quality(both, unseen) > 0.8
+
+
+def test_tuning_finds_what_queries_are_worth(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a query is worth the typicality of its images, typical images come to be chosen."""
+    settings = {**RIDGE, "candidates": 60, "validation": 100, "allow_peek": True}
+    env = gym.make_vec("ALDigitsRidge-v0", num_envs=8, autoreset_mode="Disabled", **settings).unwrapped
+    assert isinstance(env, BatchedEnv)
+
+    def typical(queries: np.ndarray) -> np.ndarray:
+        places = torch.from_numpy((env.batch.candidates[:, None, None] == queries[..., None]).argmax(3))
+        rows = env.batch.descriptors().candidates[:, :, NAMES.index("typicality")]
+        return rows.gather(1, places.flatten(1)).view(places.shape).mean(2).numpy().astype(np.float64)
+
+    monkeypatch.setattr(env, "peek", typical)
+    generator = torch.Generator().manual_seed(8)
+    tuning = Tuning(networks(), Blend(), group=8, temperature=0.3, rate=3e-3)
+    worths = [tuning.play(env, range(8 * at, 8 * at + 8), generator)["worth"] for at in range(14)]
+    assert abs(worths[0]) < 0.7
+    assert worths[-1] > 1.2
+    assert min(tuning.blend.typicality) > 0.1  # the stages of 2 to 20 labels a class, and what is between
+    assert max(tuning.blend.diversity[:2]) < 1.6
 
 
 def test_episodes_at_once_are_played_as_alone() -> None:
@@ -165,7 +228,7 @@ def test_a_folder_is_whole_and_holds_data_only(tmp_path: Path) -> None:
     loaded, again = load_networks(tmp_path / "p")
     assert again == blend
     shown = situation()
-    torch.testing.assert_close(blended(loaded, shown, again), blended(both, shown, blend))
+    torch.testing.assert_close(blended(loaded, shown, again.table), blended(both, shown, blend.table))
     assert json.loads((tmp_path / "p" / "config.json").read_text())["made"] == {"seed": 3}
     with pytest.raises(RunConflict, match="choose another folder"):
         save_networks(both, blend, tmp_path / "p", {})

@@ -24,7 +24,7 @@ BASE = (
     "45",
     "--episodes",
     "4",
-    *(f"--option={each}" for each in ("rounds=3", "episodes=4", "epochs=2")),
+    *(f"--option={each}" for each in ("rounds=2", "tuning_rounds=2", "group=4", "episodes=4", "epochs=2")),
 )
 
 
@@ -38,7 +38,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     code, text, err = train(out)
     assert code == 0, err
     assert f"{out}/best: round" in text
-    assert err.count("round") == 3
+    assert err.count("round") == 4
     return out
 
 
@@ -66,7 +66,7 @@ def test_a_finished_training_is_left_alone(trained: Path) -> None:
     assert content(trained) == before
 
 
-@pytest.mark.parametrize("stop", [1, 2])
+@pytest.mark.parametrize("stop", [1, 3])
 def test_stopped_it_goes_on_to_the_same_bytes(
     trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stop: int
 ) -> None:
@@ -107,6 +107,10 @@ def test_another_training_is_refused_by_name(trained: Path, tmp_path: Path) -> N
     [
         (("train", "margin", "--env", ENVS, "--steps", "5"), "no agent that can be trained"),
         (("train", "marginal_gain", "--env", ENVS, "--steps", "5", "--option", "depth=3"), "'depth'"),
+        (
+            ("train", "marginal_gain", "--env", "ALDigitsLogistic-v0@validation=99", "--steps", "5"),
+            "no closed form",
+        ),
         (("train", "marginal_gain", "--env", "ALDigits-v0", "--steps", "5"), "has no validation split"),
         (("train", "marginal_gain", "--env", "ALDigitRidge-v0", "--steps", "5"), "ALDigitsRidge-v0"),
         (("train", "marginal_gain", "--env", ",", "--steps", "5"), "names no environment"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import asdict
 
 import numpy as np
 
@@ -40,11 +41,13 @@ def learned(view: View, picks: list[int]) -> bool:
         total += _standardized(np.array(scores))
     stages = np.log([2.0, 20.0, 150.0])
     place = context[CONTEXT.index("log_labels_per_class")]
-    network, margin, diversity = (
-        float(np.interp(place, stages, numbers))
-        for numbers in (agent.blend.network, agent.blend.margin, agent.blend.diversity)
-    )
-    score = network * _standardized(total) + margin * rows[:, NAMES.index("log_margin")]
+    weights = {
+        name: float(np.interp(place, stages, numbers)) for name, numbers in asdict(agent.blend).items()
+    }
+    diversity = weights.pop("diversity")
+    score = weights.pop("network") * _standardized(total)
+    for name, weight in weights.items():
+        score = score + weight * rows[:, NAMES.index(name)]
     chosen: list[int] = []
     for pick in picks:
         worth = {}
