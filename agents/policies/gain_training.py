@@ -215,10 +215,12 @@ class MarginalGain(Trainer):
     def advance(self, total: int) -> dict[str, float]:
         """Imitates for a round, or tunes for one."""
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.round)
-        imitates = self.round < self.rounds
-        share = (1 - self.tuning) / self.rounds if imitates else self.tuning / self.tuning_rounds
-        wanted = math.ceil(total * share)
-        found = self._imitate(wanted, generator) if imitates else self._tune(wanted, generator)
+        imitated = (1 - self.tuning) * min(1, (self.round + 1) / self.rounds)
+        tuned = self.tuning * max(0, self.round + 1 - self.rounds) / max(1, self.tuning_rounds)
+        wanted = max(
+            1, math.ceil(total * (imitated + tuned)) - self.steps
+        )  # what rounds before took too much is off
+        found = (self._imitate if self.round < self.rounds else self._tune)(wanted, generator)
         self.round += 1
         if self.round >= self.rounds and self._tuned is None:
             self._tuned = self._tuning()
@@ -273,15 +275,14 @@ class MarginalGain(Trainer):
             task = self.tasks[at]
             shown = {"observe": "progress", "candidates": self.candidates}
             settings = {**shown, **task.settings, "allow_peek": True}
-            env = gym.make_vec(
-                task.env_id, num_envs=self.episodes, autoreset_mode="Disabled", **settings
-            ).unwrapped
-            if not isinstance(env, BatchedEnv):
+            if gym.spec(task.env_id).vector_entry_point is None:
                 raise MissingHead(
                     f"{task.env_id} was given, where gains have no closed form; {self.name} learns on environments "
                     "with a ridge head, such as ALCifar10Ridge-v0 or ALMix-v0."
                 )
-            self._environments[at] = env
+            made = gym.make_vec(task.env_id, num_envs=self.episodes, autoreset_mode="Disabled", **settings)
+            assert isinstance(made.unwrapped, BatchedEnv), "that is what these ids make"
+            self._environments[at] = made.unwrapped
         return self._environments[at]
 
     def save(self, path: Path, made: Mapping[str, Any]) -> None:

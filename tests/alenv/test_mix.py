@@ -151,6 +151,36 @@ def test_every_episode_is_its_task_by_itself(mode: str) -> None:
     assert len(seen) > 5
 
 
+def test_separated_features_are_moved_along_the_mean_of_their_class() -> None:
+    env = batched(4, separation=[0.3, 2.0], merged=0.5, classes=[2, 4]).unwrapped
+    env.reset(seed=3)
+    stored = data.load("digits")
+    own = embed(stored, "pixels", 256, env.recipe)[: len(stored.train_labels)]
+    rows = np.arange(30)
+    for i in range(4):
+        task = env.task(i)
+        width, means = task.feature_size, []
+        for label in range(task.num_classes):
+            each = [own[stored.train_labels == c].mean(0) for c in np.flatnonzero(task.classes == label)]
+            means.append(np.mean(each, axis=0)[:width])
+        raw = own[task.rows[rows]][:, :width]
+        raw = raw / np.linalg.norm(raw, axis=1, keepdims=True)
+        labels = task.classes[stored.train_labels[task.rows[rows]]]
+        wanted = raw + task.separation * np.array(means)[labels]
+        wanted /= np.linalg.norm(wanted, axis=1, keepdims=True)
+        found = env.view(i).features(rows).numpy()
+        np.testing.assert_allclose(found, wanted, atol=1e-5)
+        assert np.abs(found - raw).max() > 0.01
+
+
+def test_with_more_separation_classes_are_told_apart_more_easily() -> None:
+    accuracy = []
+    for amount in (0.0, 1.0):
+        env = batched(16, separation=[amount, amount], initial=[2, 2])
+        accuracy.append(env.reset(seed=0)[1]["validation_accuracy"])
+    assert ((accuracy[1] - accuracy[0]) > 0).mean() > 0.8
+
+
 def test_an_episode_is_the_same_alone_and_in_a_batch() -> None:
     together, alone = batched(3), single()
     random = np.random.default_rng(1)

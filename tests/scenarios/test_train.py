@@ -48,10 +48,10 @@ def content(folder: Path) -> dict[str, bytes]:
 
 def test_a_training_keeps_the_best_and_the_last_policy(trained: Path) -> None:
     rows = [line.split(",") for line in (trained / "rounds.csv").read_text().splitlines()]
-    assert len(rows) == 4
+    assert len(rows) == 5
     scores = [float(row[rows[0].index("score")]) for row in rows[1:]]
     best, last = (json.loads((trained / name / "config.json").read_text()) for name in ("best", "last"))
-    assert last["made"]["round"] == 3
+    assert last["made"]["round"] == 4
     assert scores[best["made"]["round"] - 1] == max(scores)
     assert last["made"]["training"]["tasks"][1]["settings"]["ridge_penalty"] == 1
     assert list((trained / "tensorboard").glob("events*"))
