@@ -10,7 +10,7 @@ from typing import Any
 from agents.base import Agent, Strategy
 from agents.compose import composed
 from agents.index import Description, described
-from agents.policies.learned import KIND, Learned, algorithm_of
+from agents.policies.learned import KIND, SHIPPED, Learned, algorithm_of
 from agents.registry import construct
 from agents.spelling import POLICY, parse
 from alenv import plugins
@@ -58,12 +58,16 @@ def content(text: str) -> dict[str, Path | str]:
         text: As for ``make``.
 
     Returns:
-        The SHA-256 of each file of a user's own code, and the path of each file of a saved policy.
+        The SHA-256 of each file of a user's own code, and the path of each file of a saved policy; the one that alenv
+        ships is saved as well.
     """
     spelled = parse(text)
-    if spelled.names == (POLICY,):
-        return {f"policy/{file.name}": file for file in sorted(Path(spelled.options["path"]).iterdir())}
     found: dict[str, Path | str] = {}
+    if spelled.names == (POLICY,) or Learned.name in spelled.names:
+        folder = Path(spelled.options.get("path", spelled.options.get("policy", SHIPPED)))
+        found = {f"policy/{file.name}": file for file in sorted(folder.iterdir())}
+    if spelled.names == (POLICY,):
+        return found
     for name in spelled.names:
         if plugins.is_own(name):
             found |= {f"agent/{file}": digest for file, digest in plugins.content(name).items()}

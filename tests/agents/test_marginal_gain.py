@@ -268,3 +268,11 @@ def test_what_ships_is_small() -> None:
     assert sum(file.stat().st_size for file in folder.iterdir()) < 200_000
     made = json.loads((folder / "config.json").read_text())["made"]
     assert {"training", "versions"} <= made.keys()
+
+
+@pytest.mark.parametrize("spelled", ["learned", "learned:pool=all", "random+learned"])
+def test_the_shipped_policy_is_part_of_what_identifies_a_run(spelled: str) -> None:
+    found = agents.content(spelled)
+    assert sorted(found) == ["policy/config.json", "policy/weights.safetensors"]
+    assert all(isinstance(file, Path) and file.is_file() for file in found.values())
+    assert agents.content("margin") == {}
