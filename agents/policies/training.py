@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -57,6 +58,11 @@ class Trainer(ABC):
     def __init__(self, tasks: Sequence[LearningTask], seed: int = 0) -> None:
         self.tasks, self.seed = tuple(tasks), seed
         self.round = self.steps = 0
+
+    @classmethod
+    def option_names(cls) -> tuple[str, ...]:
+        """Names what ``alenv train --option`` may say."""
+        return tuple(name for name in inspect.signature(cls).parameters if name not in ("tasks", "seed"))
 
     @abstractmethod
     def advance(self, total: int) -> dict[str, float]:

@@ -11,8 +11,7 @@ import numpy as np
 from gymnasium.vector import AutoresetMode
 
 import agents
-from alenv import ENVIRONMENTS, BatchedEnv, core
-from alenv.presets import resolve
+from alenv import BatchedEnv, core, is_batched
 from alenv.progress import progress
 from alenv.registration import MIX, known_id
 
@@ -48,7 +47,7 @@ def play(agent: str, env_id: str, settings: Mapping[str, Any], seeds: Sequence[i
     measured = {} if name == MIX else {"test": True}
     settings = {"observe": "progress", **settings, **measured}
     with progress(f"{agent}: episodes", len(seeds)) as shown:
-        if _is_batched(name, settings):
+        if is_batched(name, settings):
             parts = []
             for first in range(0, len(seeds), AT_ONCE):
                 parts.append(_at_once(agent, name, settings, seeds[first : first + AT_ONCE]))
@@ -62,13 +61,6 @@ def play(agent: str, env_id: str, settings: Mapping[str, Any], seeds: Sequence[i
             env.close()
     test, validation = np.concatenate(parts).T
     return Played(*(None if np.isnan(area).any() else area for area in (test, validation)))
-
-
-def _is_batched(name: str, settings: Mapping[str, Any]) -> bool:
-    """Tells whether ``make_vec`` computes an environment's episodes in a batch."""
-    return name == MIX or (
-        name in ENVIRONMENTS and resolve(*ENVIRONMENTS[name], dict(settings)).recipe.head == "ridge"
-    )
 
 
 def _at_once(agent: str, name: str, settings: Mapping[str, Any], seeds: Sequence[int]) -> np.ndarray:
