@@ -94,7 +94,7 @@ class PpoMixture(PpoTrainer):
     """PPO learns how to weigh scores of the candidates against each other."""
 
     name: ClassVar[str] = "ppo_mixture"
-    source: ClassVar[str] = "alenv; after Ebner et al. 2021, mixtures of heuristics"
+    source: ClassVar[str] = "alenv; after Ebner et al., mixtures of heuristics (submitted to ICLR 2021)"
     wrapper = MixScores
     arguments = ("scores",)
     defaults: ClassVar[Mapping[str, Any]] = {**PpoTrainer.defaults, "scores": DEFAULT_SCORES}

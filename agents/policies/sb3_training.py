@@ -24,8 +24,8 @@ from agents.policies.sb3 import as_sb3
 from agents.policies.training import SELECTION_SEEDS, LearningTask, Trainer
 from agents.policies.vector_envs import VECTOR_ENVS
 from agents.policies.wrapping import PolicyEnv
-from alenv import is_batched
-from alenv.errors import InvalidProtocol, InvalidQuery, unknown
+from alenv import ENVIRONMENTS, is_batched
+from alenv.errors import InvalidProtocol, InvalidQuery, MissingHead, unknown
 from alenv.progress import Phase, progress
 
 SINGLE = 8  # environments that are played beside each other where there is no batch of them
@@ -101,13 +101,19 @@ class Sb3Trainer(Trainer):
             vector = gym.make_vec(name, num_envs=self._at_once, autoreset_mode="Disabled", **given)
             env = as_sb3(VECTOR_ENVS[self.wrapper](vector, **arguments))
         else:
-            given = {"test": False, **given}
+            if name in ENVIRONMENTS:
+                given = {"test": False, **given}
 
             def single() -> gym.Env[Any, Any]:
                 return Monitor(self.wrapper(gym.make(name, **given), **arguments))
 
             env = DummyVecEnv([single] * self._at_once)
         protocol = env.get_attr("protocol", [0])[0]
+        if protocol.validation == 0:
+            raise MissingHead(
+                f"{task.env_id} was given, which has no validation split, so that a policy would learn from test "
+                "images; make it with validation=1000."
+            )
         if protocol.cycles == 0:
             raise InvalidProtocol(
                 f"budget=0 was given to {task.env_id}; give one that there is to learn from."

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
 from alenv import plugins
-from alenv.errors import unknown
+from alenv.errors import UnknownName
 
 # Training draws its episodes from seeds below the first, selection from there on, reports from the second on.
 SELECTION_SEEDS = 10_000
@@ -120,5 +120,6 @@ def find_trainer(name: str) -> type[Trainer]:
     """
     found = trainers()
     if name not in found:
-        raise unknown("agent that can be trained", name, found)
+        listed = ", ".join(sorted(found))
+        raise UnknownName(f"There is no agent {name!r} that can be trained; choose one of {listed}.")
     return found[name]
