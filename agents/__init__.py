@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from agents.policies.saved import load_policy, save_policy
     from agents.policies.sb3 import as_sb3
     from agents.policies.set_policies import SetGaussianPolicy, SetPickPolicy, SetTopKPolicy
+    from agents.policies.vector_envs import VectorChooseStrategy, VectorMixScores, VectorTopOfCandidates
     from agents.registry import register
 
 __all__ = [
@@ -43,6 +44,9 @@ __all__ = [
     "Strategy",
     "Subset",
     "TopOfCandidates",
+    "VectorChooseStrategy",
+    "VectorMixScores",
+    "VectorTopOfCandidates",
     "as_predictor",
     "as_sb3",
     "best",
@@ -71,6 +75,9 @@ _PLACES = {
     "Strategy": "agents.base",
     "Subset": "agents.compose",
     "TopOfCandidates": "agents.policies.candidates",
+    "VectorChooseStrategy": "agents.policies.vector_envs",
+    "VectorMixScores": "agents.policies.vector_envs",
+    "VectorTopOfCandidates": "agents.policies.vector_envs",
     "as_predictor": "agents.policies.predictor",
     "as_sb3": "agents.policies.sb3",
     "best": "agents.base",

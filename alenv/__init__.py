@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from alenv import errors
 from alenv.needs import offers
-from alenv.registration import ENVIRONMENTS, environment_id, register_all, register_dataset
+from alenv.registration import ENVIRONMENTS, environment_id, is_batched, register_all, register_dataset
 from alenv.settings import Protocol, Recipe
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from alenv.learners.objectives import Objective, Part, Step
     from alenv.learners.objectives import names as objectives
     from alenv.learners.protocol import Learner
+    from alenv.mix import MixEnv
     from alenv.nets import Classifier
     from alenv.observation import STATS_SIZE
     from alenv.runtime import Runtime
@@ -43,6 +44,7 @@ __all__ = [
     "Classifier",
     "Dataset",
     "Learner",
+    "MixEnv",
     "Objective",
     "Part",
     "Protocol",
@@ -56,6 +58,7 @@ __all__ = [
     "core",
     "environment_id",
     "errors",
+    "is_batched",
     "objectives",
     "offers",
     "register_dataset",
@@ -70,6 +73,7 @@ _PLACES = {
     "Classifier": ("alenv.nets", "Classifier"),
     "Dataset": ("alenv.data", "Dataset"),
     "Learner": ("alenv.learners.protocol", "Learner"),
+    "MixEnv": ("alenv.mix", "MixEnv"),
     "Objective": ("alenv.learners.objectives", "Objective"),
     "Part": ("alenv.learners.objectives", "Part"),
     "Query": ("alenv.spaces", "Query"),

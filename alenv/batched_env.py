@@ -163,7 +163,7 @@ class BatchedEnv(gym.vector.VectorEnv[Any, Any, NDArray[Any]]):
         starting = self._over if mode == AutoresetMode.NEXT_STEP else np.zeros(self.num_envs, dtype=bool)
         acting = ~starting
         playing = np.flatnonzero(acting)
-        self._check_budget(playing)
+        self.check_budget(playing)
         chosen, replaced = self._read(actions, playing)
         self._begin(np.flatnonzero(starting), {})
         self._buy(playing, chosen, replaced)
@@ -233,7 +233,7 @@ class BatchedEnv(gym.vector.VectorEnv[Any, Any, NDArray[Any]]):
         self._episodes.check_peek()
         self._check_begun()
         everybody = np.arange(self.num_envs)
-        self._check_budget(everybody)
+        self.check_budget(everybody)
         array = as_array(given)
         if array.ndim != 3 or len(array) != self.num_envs:
             raise InvalidQuery(
@@ -267,7 +267,9 @@ class BatchedEnv(gym.vector.VectorEnv[Any, Any, NDArray[Any]]):
 
     # ---- queries --------------------------------------------------------------------------------------------
 
-    def _check_budget(self, which: Indices) -> None:
+    def check_budget(self, which: Indices | None = None) -> None:
+        """Raises ``EpisodeOver`` where the budget of one of some episodes (n,), or of any, is spent."""
+        which = np.arange(self.num_envs) if which is None else which
         if (self._episodes.purchases.cycle[which] >= self.protocol.cycles).any():
             raise budget_spent(self.protocol)
 
@@ -288,14 +290,26 @@ class BatchedEnv(gym.vector.VectorEnv[Any, Any, NDArray[Any]]):
     # ---- what is shown --------------------------------------------------------------------------------------
 
     def _observed(self) -> Any:
+        return self.observation(self.options.observe)
+
+    def observation(self, kind: str) -> Any:
+        """Returns what the environment made with ``observe=kind`` shows now.
+
+        Args:
+            kind: ``"progress"``, ``"stats"`` or ``"candidates"``.
+
+        Raises:
+            NotReset: Before the first ``reset``.
+        """
+        self._check_begun()
         with self.runtime.active():
             progressed = self._episodes.progress()
-            if self.options.observe == "progress":
+            if kind == "progress":
                 return progressed
             probabilities = self._batch.probabilities
             counts = torch.from_numpy(self._episodes.classes.sum(1)[:, None]).to(probabilities)
             summary = observation.stats(progressed, probabilities, counts)
-            if self.options.observe == "stats":
+            if kind == "stats":
                 return summary
             candidates = self._batch.candidates
             unit = self._episodes.unit_rows(candidates)

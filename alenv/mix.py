@@ -129,6 +129,10 @@ class MixEnv(gym.Env[Any, Any]):
         """The key of the episode, from which its task and every random stream are derived."""
         return self._batch.keys[0]
 
+    def check_budget(self) -> None:
+        """Raises ``EpisodeOver`` where the budget is spent, so that there is no next step."""
+        self._batch.check_budget()
+
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Any, dict[str, Any]]:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import gymnasium as gym
 
 from alenv import plugins
 from alenv.errors import UnknownName, unknown
-from alenv.presets import DATASETS, add_dataset, recipe_named, recipes_of
+from alenv.presets import DATASETS, add_dataset, recipe_named, recipes_of, resolve
 from alenv.recipes import RECIPES
 
 if TYPE_CHECKING:
@@ -97,3 +97,21 @@ def known_id(text: str) -> str:
             f"environment in {place}", name, [each for each in gym.registry if each.startswith("AL")]
         )
     return name
+
+
+def is_batched(text: str, settings: Mapping[str, Any]) -> bool:
+    """Tells whether ``gym.make_vec`` computes the episodes of an environment as a batch.
+
+    Args:
+        text: As ``known_id`` takes it.
+        settings: Its kwargs.
+
+    Raises:
+        AlenvError: There is no such setting, or it has a value that is not allowed.
+    """
+    name = known_id(text)
+    if name not in gym.registry or gym.spec(name).vector_entry_point is None:
+        return False
+    if name == MIX:
+        return True
+    return name in ENVIRONMENTS and resolve(*ENVIRONMENTS[name], dict(settings)).recipe.head == "ridge"

@@ -11,7 +11,7 @@ from gymnasium import spaces
 
 from agents.policies.mixing import top_candidates
 from agents.policies.wrapping import Float32, PolicyEnv, as_array, chosen_scores
-from alenv import ActiveLearningEnv, Query, View, descriptors
+from alenv import ActiveLearningEnv, BatchedEnv, MixEnv, Query, View, descriptors
 from alenv.errors import InvalidQuery
 from alenv.seeding import Purpose, torch_stream
 
@@ -92,15 +92,12 @@ class TopOfCandidates(DescribeCandidates):
             InvalidQuery: The environment shows fewer candidates than a query takes.
         """
         super().__init__(env)
-        self.action_space = Query(*sizes(self))
+        self.action_space = Query(*sizes(self.inside))
 
     def _query(self, action: Any) -> Any:
         positions = as_array(action)
         if not self.action_space.contains(positions):
-            count, size = sizes(self)
-            raise InvalidQuery(
-                f"Positions {action!r} were given; give {size} whole numbers from 0 to {count - 1} as int64."
-            )
+            raise wrong_positions(action, sizes(self.inside))
         return self.view.candidates[positions]
 
 
@@ -124,7 +121,7 @@ class ScoreCandidates(DescribeCandidates):
             InvalidQuery: The environment shows fewer candidates than a query takes.
         """
         super().__init__(env)
-        self.action_space = spaces.Box(-1, 1, (sizes(self)[0],), np.float32)
+        self.action_space = spaces.Box(-1, 1, (sizes(self.inside)[0],), np.float32)
 
     def _query(self, action: Any) -> Any:
         inside = self.inside
@@ -133,20 +130,28 @@ class ScoreCandidates(DescribeCandidates):
         return top_candidates(inside.view, scores, stream)
 
 
-def candidate_count(env: ActiveLearningEnv) -> int:
+def wrong_positions(action: Any, known: tuple[int, int]) -> InvalidQuery:
+    """Returns the error of an action that names no positions; ``known`` are K and B."""
+    count, size = known
+    return InvalidQuery(
+        f"Positions {action!r} were given; give {size} whole numbers from 0 to {count - 1} as int64."
+    )
+
+
+def candidate_count(env: ActiveLearningEnv | MixEnv | BatchedEnv) -> int:
     """Returns K."""
     count = env.options.candidates
     assert count is not None, "an environment resolves it"
     return count
 
 
-def sizes(env: PolicyEnv) -> tuple[int, int]:
+def sizes(env: ActiveLearningEnv | MixEnv | BatchedEnv) -> tuple[int, int]:
     """Returns K and B.
 
     Raises:
         InvalidQuery: K is smaller.
     """
-    count, size = candidate_count(env.inside), env.inside.protocol.query_size
+    count, size = candidate_count(env), env.protocol.query_size
     if count < size:
         raise InvalidQuery(
             f"The environment shows {count} candidates, and a query takes {size}; make it with candidates={size} or "

@@ -64,11 +64,7 @@ class ChooseStrategy(PolicyEnv):
         Raises:
             UnknownName: A strategy does not exist, or there is none.
         """
-        if isinstance(strategies, str) or not isinstance(strategies, Sequence) or not strategies:
-            raise UnknownName(
-                f"strategies={strategies!r} was given; give a list of at least one agent, such as ['random', 'margin']."
-            )
-        super().__init__(env, strategies=list(strategies))
+        super().__init__(env, strategies=checked_strategies(strategies))
         self._agents: list[Agent] = [made_inside(name) for name in strategies]
         self.action_space = Strategies(strategies)
         self.observation_space = spaces.Box(-1, 1, (STATS_SIZE,), np.float32)
@@ -99,3 +95,16 @@ class ChooseStrategy(PolicyEnv):
 
     def _observation(self) -> Stats:
         return np.array(self.view.observation("stats"), dtype=np.float32)
+
+
+def checked_strategies(strategies: Any) -> list[str]:
+    """Returns spellings of agents.
+
+    Raises:
+        UnknownName: They are no list, or there is none.
+    """
+    if isinstance(strategies, str) or not isinstance(strategies, Sequence) or not strategies:
+        raise UnknownName(
+            f"strategies={strategies!r} was given; give a list of at least one agent, such as ['random', 'margin']."
+        )
+    return list(strategies)

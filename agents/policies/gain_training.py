@@ -16,7 +16,7 @@ from agents.policies.gain_network import WIDTH, Blend, GainNetworks, batches
 from agents.policies.gain_tuning import Tuning
 from agents.policies.learned import KIND, save_networks
 from agents.policies.training import SELECTION_SEEDS, LearningTask, Trainer, trainer
-from alenv import BatchedEnv
+from alenv import BatchedEnv, is_batched
 from alenv.descriptors import NAMES, Descriptors
 from alenv.errors import MissingHead
 from alenv.progress import progress
@@ -168,6 +168,10 @@ class MarginalGain(Trainer):
         rate: Learning rate of the tuning.
         episodes: Played at once.
         candidates: Shown in each state, where a task does not say.
+
+    Raises:
+        MissingHead: A task has no ridge head.
+        PeekNotAllowed: A task has no validation split.
     """
 
     name: ClassVar[str] = KIND
@@ -200,17 +204,7 @@ class MarginalGain(Trainer):
         self._examples: list[Examples] = []
         self._networks: GainNetworks | None = None
         self._tuned: Tuning | None = None
-        self._environments: dict[int, BatchedEnv] = {}
-
-    def check(self) -> None:
-        """Makes all environments.
-
-        Raises:
-            MissingHead: A task has no ridge head.
-            PeekNotAllowed: A task has no validation split.
-        """
-        for at in range(len(self.tasks)):
-            self._environment(at)
+        self._environments = [self._made(task) for task in self.tasks]
 
     def advance(self, total: int) -> dict[str, float]:
         """Imitates for a round, or tunes for one."""
@@ -264,26 +258,22 @@ class MarginalGain(Trainer):
         assert self._networks is not None, "a round is over"
         return Tuning(self._networks, Blend(), self.group, self.temperature, self.rate)
 
+    def _made(self, task: LearningTask) -> BatchedEnv:
+        """Makes the environments of a task."""
+        given = {"observe": "progress", "candidates": self.candidates, **task.settings, "allow_peek": True}
+        if not is_batched(task.env_id, given):
+            raise MissingHead(
+                f"{task.env_id} was given, where gains have no closed form; {self.name} learns on environments with a "
+                "ridge head, such as ALCifar10Ridge-v0 or ALMix-v0."
+            )
+        made = gym.make_vec(task.env_id, num_envs=self.episodes, autoreset_mode="Disabled", **given).unwrapped
+        assert isinstance(made, BatchedEnv), "that is what is_batched says"
+        return made
+
     def _next(self, at: int, generator: torch.Generator) -> tuple[BatchedEnv, list[int]]:
         """Returns the environments of the ``at``-th task, taken in turns, and seeds for them."""
-        env = self._environment(at % len(self.tasks))
+        env = self._environments[at % len(self.tasks)]
         return env, torch.randint(SELECTION_SEEDS, (self.episodes,), generator=generator).tolist()
-
-    def _environment(self, at: int) -> BatchedEnv:
-        """Makes the environments of a task, once: what is known of images stays with them."""
-        if at not in self._environments:
-            task = self.tasks[at]
-            shown = {"observe": "progress", "candidates": self.candidates}
-            settings = {**shown, **task.settings, "allow_peek": True}
-            if gym.spec(task.env_id).vector_entry_point is None:
-                raise MissingHead(
-                    f"{task.env_id} was given, where gains have no closed form; {self.name} learns on environments "
-                    "with a ridge head, such as ALCifar10Ridge-v0 or ALMix-v0."
-                )
-            made = gym.make_vec(task.env_id, num_envs=self.episodes, autoreset_mode="Disabled", **settings)
-            assert isinstance(made.unwrapped, BatchedEnv), "that is what these ids make"
-            self._environments[at] = made.unwrapped
-        return self._environments[at]
 
     def save(self, path: Path, made: Mapping[str, Any]) -> None:
         """Writes the networks; see ``Trainer``."""

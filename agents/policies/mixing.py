@@ -109,9 +109,20 @@ def top_candidates(view: View, scores: torch.Tensor, generator: torch.Generator)
         scores: (K,), higher = wanted.
         generator: Breaks ties, and draws the rest.
     """
-    ordered = view.candidates[best(scores, len(scores), generator).numpy()]
-    first = np.sort(np.unique(ordered, return_index=True)[1])[: view.query_size]
-    return filled(view, ordered[first], generator)
+    return filled(view, ranked(view.candidates, scores, generator)[: view.query_size], generator)
+
+
+def ranked(candidates: Indices, scores: torch.Tensor, generator: torch.Generator) -> Indices:
+    """Returns distinct candidates, the highest-scored first, int64 (at most K,).
+
+    Args:
+        candidates: int64 (K,).
+        scores: (K,), higher = wanted.
+        generator: Breaks ties.
+    """
+    ordered = candidates[best(scores, len(scores), generator).numpy()]
+    distinct: Indices = ordered[np.sort(np.unique(ordered, return_index=True)[1])]
+    return distinct
 
 
 def filled(view: View, chosen: Indices, generator: torch.Generator) -> Indices:

@@ -43,7 +43,7 @@ class PickOneByOne(DescribeCandidates):
             InvalidQuery: The environment shows fewer candidates than a query takes.
         """
         super().__init__(env)
-        count, self._size = sizes(self)
+        count, self._size = sizes(self.inside)
         self.action_space = Choices(count)
         self.observation_space = described_space(count, len(PICK_COLUMNS))
         self._picked: list[int] = []

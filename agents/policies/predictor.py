@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agents.base import Agent, Indices
-from alenv import core
+from agents.policies.wrapping import inside
 
 
 class Predictor:
@@ -46,10 +46,10 @@ class Predictor:
         Returns:
             int64 (B,), or (1, B) with ``episode_start``, and ``state``.
         """
-        inside = core(self._env)
-        if inside.view.cycle == 0 or inside.key != self._key:
-            self._agent.reset(inside.view, seed=inside.key)
-            self._key = inside.key
+        played = inside(self._env)
+        if played.view.cycle == 0 or played.key != self._key:
+            self._agent.reset(played.view, seed=played.key)
+            self._key = played.key
         action = self._agent.act(observation)
         return (action if episode_start is None else action[None]), state
 

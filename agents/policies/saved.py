@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -55,6 +56,7 @@ ACTOR_CRITIC = {"MlpPolicy": ActorCriticPolicy, "MultiInputPolicy": MultiInputAc
 STOCK: dict[str, dict[str, type[BasePolicy]]] = {
     "A2C": dict(ACTOR_CRITIC),
     "DQN": {"MlpPolicy": dqn.MlpPolicy, "MultiInputPolicy": dqn.MultiInputPolicy},
+    "MaskablePPO": {},  # of sb3-contrib, with a set policy alone
     "PPO": dict(ACTOR_CRITIC),
     "SAC": {"MlpPolicy": sac.MlpPolicy, "MultiInputPolicy": sac.MultiInputPolicy},
 }
@@ -86,15 +88,16 @@ class _Shape(NamedTuple):
     query_size: int | None
 
 
-def save_policy(model: BaseAlgorithm, path: str | Path) -> Path:
+def save_policy(model: BaseAlgorithm, path: str | Path, made: Mapping[str, Any] | None = None) -> Path:
     """Saves a trained model's policy as a folder that holds data only: ``config.json`` and safetensors.
 
     The folder appears complete or not at all, and an existing one is never overwritten.
 
     Args:
-        model: PPO, A2C, DQN or SAC, trained on an environment in one of the wrappers for policies, with
+        model: PPO, A2C, DQN, SAC or MaskablePPO, trained on an environment in one of the wrappers for policies, with
             ``"MlpPolicy"``, ``"MultiInputPolicy"`` or one of the set policies; it has that environment still.
         path: The folder to make.
+        made: How it was made, as JSON values, kept with it.
 
     Returns:
         The folder.
@@ -106,7 +109,7 @@ def save_policy(model: BaseAlgorithm, path: str | Path) -> Path:
         StorageError: The folder cannot be written.
     """
     target = Path(path)
-    policy_folder.write(target, _config(model), _weights(model))
+    policy_folder.write(target, {**_config(model), "made": dict(made or {})}, _weights(model))
     return target
 
 
@@ -150,6 +153,7 @@ def _config(model: BaseAlgorithm) -> dict[str, Any]:
         raise unknown("algorithm whose policy can be saved", algorithm, STOCK)
     kinds = {**STOCK[algorithm], **{name: kind.policy for name, kind in SETS.items()}}
     policy = next((name for name, kind in kinds.items() if type(model.policy) is kind), None)
+    policy = vars(type(model.policy)).get("saved_as", policy)
     if policy is None:
         raise UnknownName(
             f"A {type(model.policy).__name__} cannot be saved as data; train with one of {', '.join(kinds)}."

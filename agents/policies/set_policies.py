@@ -12,7 +12,7 @@ from stable_baselines3.common.distributions import (
     Distribution,
     MultiCategoricalDistribution,
 )
-from stable_baselines3.common.policies import MultiInputActorCriticPolicy
+from stable_baselines3.common.policies import BasePolicy, MultiInputActorCriticPolicy
 from stable_baselines3.common.type_aliases import Schedule
 from torch import Tensor, nn
 
@@ -132,14 +132,19 @@ class PickDistribution(CategoricalDistribution):
         return nn.Identity()
 
 
-class SetPolicy(MultiInputActorCriticPolicy):
+class SetPolicy(BasePolicy):
     """What set policies have in common: no weight depends on K, and scores begin nearly equal.
 
+    It goes before a policy of actor and critic, whose multilayer perceptrons it replaces.
+
     Args:
-        *args: As for ``MultiInputActorCriticPolicy``.
+        *args: As for that policy.
         width: Of the set network.
-        **kwargs: As for ``MultiInputActorCriticPolicy``.
+        **kwargs: As for that policy.
     """
+
+    mlp_extractor: Any  # a SetExtractor, in place of what the policy behind has
+    action_dist: Any
 
     def __init__(self, *args: Any, width: int = 64, **kwargs: Any) -> None:
         self.width = width
@@ -152,16 +157,15 @@ class SetPolicy(MultiInputActorCriticPolicy):
         return {**super()._get_constructor_parameters(), "width": self.width}
 
     def _build_mlp_extractor(self) -> None:
-        self.mlp_extractor = SetExtractor(self.observation_space, self.width)  # type: ignore[assignment]  # same calls
+        self.mlp_extractor = SetExtractor(self.observation_space, self.width)
 
     def _build(self, lr_schedule: Schedule) -> None:
         self.action_dist = self._distribution()
-        super()._build(lr_schedule)
-        assert isinstance(self.mlp_extractor, SetExtractor)
+        super()._build(lr_schedule)  # type: ignore[misc]  # of the policy behind this class
         self.mlp_extractor.network.begin_even()  # orthogonal initialization has undone it
 
 
-class SetTopKPolicy(SetPolicy):
+class SetTopKPolicy(SetPolicy, MultiInputActorCriticPolicy):
     """Scores the candidates; B of them are drawn without replacement. For ``TopOfCandidates``."""
 
     def _distribution(self) -> Distribution:
@@ -170,7 +174,7 @@ class SetTopKPolicy(SetPolicy):
         return PlackettLuceDistribution(len(self.action_space.nvec))
 
 
-class SetGaussianPolicy(SetPolicy):
+class SetGaussianPolicy(SetPolicy, MultiInputActorCriticPolicy):
     """Scores the candidates, with normal noise. For ``ScoreCandidates``."""
 
     def _distribution(self) -> Distribution:
@@ -179,16 +183,25 @@ class SetGaussianPolicy(SetPolicy):
         return SharedGaussianDistribution(self.action_space.shape[0])
 
 
-class SetPickPolicy(SetPolicy):
+class SetPickPolicy(SetPolicy, MultiInputActorCriticPolicy):
     """Scores the candidates that are not picked yet, and draws one. For ``PickOneByOne``.
 
     The observation says what is picked, so that PPO and A2C mask it as they are.
     """
 
-    def _distribution(self) -> Distribution:
-        if not isinstance(self.action_space, spaces.Discrete):
+    @staticmethod
+    def choices(actions: spaces.Space[Any]) -> int:
+        """Returns K.
+
+        Raises:
+            UnknownName: The actions are not those of ``PickOneByOne``.
+        """
+        if not isinstance(actions, spaces.Discrete):
             raise UnknownName("A SetPickPolicy picks one candidate; train it on PickOneByOne.")
-        return PickDistribution(int(self.action_space.n))
+        return int(actions.n)
+
+    def _distribution(self) -> Distribution:
+        return PickDistribution(self.choices(self.action_space))
 
     def _build_mlp_extractor(self) -> None:
         super()._build_mlp_extractor()

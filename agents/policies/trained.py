@@ -119,7 +119,7 @@ def _layers(env: VecEnv) -> list[WrapperSpec]:
 def _layers_of_vector(env: VectorEnv[Any, Any, Any]) -> list[WrapperSpec]:
     outside: list[WrapperSpec] = []
     while isinstance(env, VectorWrapper):
-        outside.insert(0, _described(env))
+        outside.insert(0, _described(env, getattr(type(env), "single", None)))
         env = env.env
     if isinstance(env, SyncVectorEnv):
         return [*_wrappers_around(env.envs[0]), *outside]
@@ -150,9 +150,11 @@ def _wrappers_around(env: gym.Env[Any, Any]) -> list[WrapperSpec]:
     return found
 
 
-def _described(wrapper: Any) -> WrapperSpec:
+def _described(wrapper: Any, kind: type | None = None) -> WrapperSpec:
+    """Describes a wrapper, as one of another ``kind`` where it does the same for many episodes."""
+    kind = kind or type(wrapper)
     arguments = {k: v for k, v in getattr(wrapper, "_saved_kwargs", {}).items() if k != "env"}
-    return WrapperSpec(type(wrapper).__name__, _place(type(wrapper)), arguments)
+    return WrapperSpec(kind.__name__, _place(kind), arguments)
 
 
 def _place(kind: type) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,7 +10,7 @@ from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
 from alenv import plugins
-from alenv.errors import unknown
+from alenv.errors import UnknownName
 
 # Training draws its episodes from seeds below the first, selection from there on, reports from the second on.
 SELECTION_SEEDS = 10_000
@@ -58,8 +59,10 @@ class Trainer(ABC):
         self.tasks, self.seed = tuple(tasks), seed
         self.round = self.steps = 0
 
-    def check(self) -> None:  # noqa: B027  (a trainer that learns anywhere has nothing to check)
-        """Raises a typed error where a task does not fit, before anything is written or learned."""
+    @classmethod
+    def option_names(cls) -> tuple[str, ...]:
+        """Names what ``alenv train --option`` may say."""
+        return tuple(name for name in inspect.signature(cls).parameters if name not in ("tasks", "seed"))
 
     @abstractmethod
     def advance(self, total: int) -> dict[str, float]:
@@ -117,5 +120,6 @@ def find_trainer(name: str) -> type[Trainer]:
     """
     found = trainers()
     if name not in found:
-        raise unknown("agent that can be trained", name, found)
+        listed = ", ".join(sorted(found))
+        raise UnknownName(f"There is no agent {name!r} that can be trained; choose one of {listed}.")
     return found[name]

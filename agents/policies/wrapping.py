@@ -11,8 +11,8 @@ import torch
 from gymnasium import spaces
 from numpy.typing import NDArray
 
-from alenv import ActiveLearningEnv, View, core
-from alenv.errors import InvalidQuery
+from alenv import ActiveLearningEnv, MixEnv, View, core
+from alenv.errors import InvalidQuery, InvalidState
 
 Float32 = NDArray[np.float32]
 
@@ -58,9 +58,9 @@ class PolicyEnv(gym.Wrapper[Any, Any, Any, Any], gym.utils.RecordConstructorArgs
         gym.Wrapper.__init__(self, env)
 
     @property
-    def inside(self) -> ActiveLearningEnv:
+    def inside(self) -> ActiveLearningEnv | MixEnv:
         """The active-learning environment."""
-        return core(self.env)
+        return inside(self.env)
 
     @property
     def view(self) -> View:
@@ -88,7 +88,13 @@ class PolicyEnv(gym.Wrapper[Any, Any, Any, Any], gym.utils.RecordConstructorArgs
         return self._observation(), info
 
     def get_state(self) -> dict[str, Any]:
-        """Returns the state of the environment and of this wrapper, for ``reset(options={"state": s})``."""
+        """Returns the state of the environment and of this wrapper, for ``reset(options={"state": s})``.
+
+        Raises:
+            InvalidState: The environment is ``ALMix-v0``, which keeps none.
+        """
+        if isinstance(self.inside, MixEnv):
+            raise InvalidState("ALMix-v0 keeps no state; reset it with the seed of the episode instead.")
         return {"env": self.inside.get_state(), "wrapper": self._kept()}
 
     def _begin(self, kept: dict[str, Any]) -> None:
@@ -101,6 +107,16 @@ class PolicyEnv(gym.Wrapper[Any, Any, Any, Any], gym.utils.RecordConstructorArgs
     @abstractmethod
     def _observation(self) -> Any:
         """Returns what the policy is shown."""
+
+
+def inside(env: gym.Env[Any, Any]) -> ActiveLearningEnv | MixEnv:
+    """Returns the active-learning environment inside ``env``, however it is wrapped.
+
+    Raises:
+        UnknownName: There is none.
+    """
+    found = env.unwrapped
+    return found if isinstance(found, MixEnv) else core(env)
 
 
 def as_array(action: Any) -> Any:

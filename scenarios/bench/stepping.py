@@ -10,7 +10,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
-from alenv import core
+from agents.policies.wrapping import inside
 from alenv.errors import InvalidProtocol
 from alenv.registration import known_id
 from scenarios.plan.arm import check_environment
@@ -33,7 +33,7 @@ def measure(env_id: str, settings: Mapping[str, Any], steps: int) -> dict[str, A
     """
     check_environment(env_id)
     env = gym.make(known_id(env_id), **settings)
-    inner = core(env)
+    inner = inside(env)
     if inner.protocol.cycles == 0:
         raise InvalidProtocol("budget=0 was given, which has no step to time; use a larger budget.")
     rng = np.random.default_rng(0)
@@ -60,7 +60,7 @@ def measure(env_id: str, settings: Mapping[str, Any], steps: int) -> dict[str, A
         "steps": len(times),
         "environment": env_id,
         "head": inner.recipe.head,
-        "found": inner.dataset_found,
+        "found": getattr(inner, "dataset_found", None),
         "settings": dict(settings),
         "device": inner.runtime.device,
         "threads": inner.runtime.threads,

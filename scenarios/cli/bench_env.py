@@ -6,11 +6,11 @@ import json
 from typing import Any
 
 import click
-import gymnasium as gym
 from rich.console import Console
 from rich.table import Column
 
-from alenv.registration import known_id
+from alenv import is_batched
+from alenv.registration import MIX, known_id
 from scenarios.bench import rates, stepping
 from scenarios.cli.options import say, settings_of, with_settings
 from scenarios.report.fitted import Fitted
@@ -43,9 +43,9 @@ def env(
     """
     settings = settings_of(pairs)
     found = stepping.measure(env, settings, steps)
-    batched = gym.spec(known_id(env)).vector_entry_point is not None and found["head"] == "ridge"
+    batched = is_batched(env, settings) and known_id(env) != MIX  # whose tasks have no one floor
     if not batched and spelled:
-        raise click.UsageError(f"--agents was given, and {env} has no batch; leave it out.")
+        raise click.UsageError(f"--agents was given, and {env} has no batch to time them on; leave it out.")
     if batched:
         chosen = [text for text in (spelled or ",".join(rates.AGENTS)).split(",") if text]
         found |= rates.measure(env, settings, steps, chosen, num_envs)

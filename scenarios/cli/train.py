@@ -8,20 +8,29 @@ from pathlib import Path
 
 import click
 
-from agents.policies.training import LearningTask
+from agents.policies.training import LearningTask, find_trainer, trainers
 from alenv import ENVIRONMENTS
 from alenv.errors import MissingHead
 from alenv.presets import resolve
 from alenv.registration import known_id
 from scenarios.cli.options import settings_of, with_settings
 from scenarios.plan.arm import check_environment
-from scenarios.play.policy_training import BEST, LAST, PolicyTraining, Row, train_in_folder
 from scenarios.play.run_folder import slug
 
 OUTSIDE_LISTS = re.compile(r",(?![^\[]*\])")  # a comma between environments, not one in classes=[4,10]
 
 
-@click.command()
+class ListingTrainers(click.Command):
+    """A command whose help ends with the agents that can be trained."""
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Lists them from the registry, which imports what trains them."""
+        rows = [(name, f"in {kind.unit}; source: {kind.source}") for name, kind in sorted(trainers().items())]
+        with formatter.section("Agents"):
+            formatter.write_dl(rows)
+
+
+@click.command(cls=ListingTrainers)
 @click.argument("agent", metavar="AGENT")
 @click.option(
     "--env",
@@ -33,7 +42,13 @@ OUTSIDE_LISTS = re.compile(r",(?![^\[]*\])")  # a comma between environments, no
 @with_settings
 @click.option("--steps", type=click.IntRange(1), required=True, help="How long, in the trainer's unit.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Decides the training.")
-@click.option("--option", "options", multiple=True, metavar="NAME=VALUE", help="An option of the trainer.")
+@click.option(
+    "--option",
+    "options",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="An option of the trainer; a wrong one tells those there are.",
+)
 @click.option(
     "--episodes",
     type=click.IntRange(1),
@@ -56,19 +71,23 @@ def train(
 ) -> None:
     """Train AGENT in one or several environments.
 
-    AGENT is marginal_gain so far: networks that learn, on environments with a ridge head (ALMix-v0 among them), what
-    each label would bring.
-
     The folder keeps the best policy, the last one, and what TensorBoard shows. Stopped at any moment, the same command
     goes on from the last round. Play the result as the agent policy=FOLDER/best.
     """
+    from scenarios.play.policy_training import (  # noqa: PLC0415  (torch loads for what trains, not for the help)
+        BEST,
+        LAST,
+        PolicyTraining,
+        train_in_folder,
+    )
+
     shared = settings_of(pairs)
     tasks = tuple(_task(text, shared) for text in OUTSIDE_LISTS.split(envs) if text)
     if not tasks:
         raise click.UsageError("--env names no environment; give an id, such as ALDigitsRidge-v0")
     folder = Path(out) if out else Path("runs") / f"train-{slug(agent)}-seed{seed}"
     training = PolicyTraining(agent, tasks, steps, seed, folder, settings_of(options), episodes)
-    unit = training.trainer().unit
+    unit = find_trainer(agent).unit
     rows = train_in_folder(training, lambda row: click.echo(_line(row, unit), err=True))
     if as_json:
         click.echo(json.dumps(rows, indent=2))
@@ -92,9 +111,10 @@ def _task(text: str, shared: dict[str, object]) -> LearningTask:
     return LearningTask(env_id, settings)
 
 
-def _line(row: Row, unit: str) -> str:
+def _line(row: dict[str, float], unit: str) -> str:
     """Says what a round came to; what each environment says is in ``rounds.csv``."""
-    said = [f"{name} {value:.3f}" for name, value in row.items() if name.startswith("correlation/")]
+    shown = [name for name in row if name == "return" or name.startswith("correlation/")]
+    said = [f"{name} {row[name]:.3f}" for name in shown]
     return ", ".join(
         [f"round {row['round']:.0f}, {row['steps']:,.0f} {unit}: score {row['score']:.2f}", *said]
     )

@@ -14,10 +14,9 @@ import numpy as np
 from gymnasium.vector import AutoresetMode
 
 import agents
-from alenv import ENVIRONMENTS, BatchedEnv, core
+from alenv import BatchedEnv, core, is_batched
 from alenv.errors import CorruptRun
 from alenv.files import make_folder, write_text
-from alenv.presets import resolve
 from alenv.progress import progress
 from alenv.registration import MIX, known_id
 from scenarios.play.meta import versions
@@ -140,7 +139,7 @@ def _parts(
     measured = {} if name == MIX else {"test": True}
     settings = {"observe": "progress", **settings, **measured}
     with progress(f"{agent}: episodes", len(seeds)) as shown:
-        if _is_batched(name, settings):
+        if is_batched(name, settings):
             for first in range(0, len(seeds), AT_ONCE):
                 yield _at_once(agent, name, settings, seeds[first : first + AT_ONCE])
                 shown(min(first + AT_ONCE, len(seeds)))
@@ -150,13 +149,6 @@ def _parts(
                 yield _alone(agent, env, seed)
                 shown(number + 1)
             env.close()
-
-
-def _is_batched(name: str, settings: Mapping[str, Any]) -> bool:
-    """Tells whether ``make_vec`` computes an environment's episodes in a batch."""
-    return name == MIX or (
-        name in ENVIRONMENTS and resolve(*ENVIRONMENTS[name], dict(settings)).recipe.head == "ridge"
-    )
 
 
 def _at_once(agent: str, name: str, settings: Mapping[str, Any], seeds: Sequence[int]) -> np.ndarray:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import io
 import json
 import shutil
@@ -69,7 +68,7 @@ class PolicyTraining:
             UnknownName: There is no such trainer, or it has no such option.
         """
         kind = find_trainer(self.agent)
-        allowed = [name for name in inspect.signature(kind).parameters if name not in ("tasks", "seed")]
+        allowed = kind.option_names()
         for name in self.options:
             if name not in allowed:
                 raise unknown(f"option of the training of {self.agent}", name, allowed)
@@ -89,7 +88,6 @@ def train_in_folder(training: PolicyTraining, listener: Callable[[Row], None]) -
         StorageError: The folder cannot be written.
     """
     trainer, folder = training.trainer(), training.out
-    trainer.check()
     with RunFolder(folder).locked():
         _begin(training)
         rows = _restored(trainer, folder)

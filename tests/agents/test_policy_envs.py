@@ -60,6 +60,48 @@ def test_both_checkers(name):
         check_env_sb3(make(name), skip_render_check=True)
 
 
+MIX = {
+    **{"datasets": ["digits"], "classes": [2, 4], "pool_size": 120, "validation": 60, "initial": [2, 2]},
+    **{
+        "query_size": 5,
+        "query_share": [0.1, 1.0],
+        "cycles": 2,
+        "candidates": 10,
+        "feature_size": [8, 16],
+        "observe": "progress",
+    },
+}
+
+
+@pytest.mark.parametrize("name", [*WRAPPERS, "ChooseStrategy"])
+def test_where_every_episode_is_a_task_of_its_own(name):
+    wrap = WRAPPERS.get(name, lambda env: agents.ChooseStrategy(env, ["random", "coreset+margin"]))
+    env = wrap(gym.make("ALMix-v0", **MIX))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        warnings.filterwarnings("ignore", message=".*most likely has a wrapper applied")  # it has
+        check_env(env, skip_render_check=True)
+    sizes = set()
+    for seed in range(4):
+        env.reset(seed=seed)
+        over = False
+        while not over:
+            action = (
+                env.unwrapped.view.candidates[:5]
+                if name == "DescribeCandidates"
+                else env.action_space.sample()
+            )
+            _, reward, over, _, info = env.step(action)
+        assert np.isfinite(reward)
+        sizes.add(int((info["query"] >= 0).sum()))
+        assert env.unwrapped.view.query_size in sizes
+    assert len(sizes) > 1
+    with pytest.raises(InvalidState, match="seed of the episode"):
+        env.get_state()
+    with pytest.raises(EpisodeOver):
+        env.step(action)
+
+
 @pytest.mark.parametrize("name", WRAPPERS)
 def test_it_can_be_made_again_from_its_spec(name):
     env = make(name)

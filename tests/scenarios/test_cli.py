@@ -331,6 +331,18 @@ def test_bench_env_plays_what_is_asked_for() -> None:
     words = run("bench", "env", *given)[1]
     assert all(word in words for word in ("batched", "least_confidence", "GFLOP/s"))
     assert "did you mean 'margin'" in error("bench", "env", "ALDigitsRidge-v0", "--agents", "margn")
+    mix = (
+        "ALMix-v0",
+        "--steps",
+        "3",
+        "--set",
+        'datasets=["digits"]',
+        "cycles=2",
+        "query_size=3",
+        "pool_size=100",
+    )
+    assert json.loads(run("bench", "env", *mix, "--json")[1])["head"] == "ridge"
+    assert "has no batch" in run("bench", "env", *mix, "--agents", "margin")[2]
     network = ("ALDigits-v0", "--set", "epochs=1", "width=4", "budget=20", "--steps", "1")
     assert "rows" not in json.loads(run("bench", "env", *network, "--json")[1])
     assert "has no batch" in run("bench", "env", *network, "--agents", "margin")[2]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,6 +14,8 @@ import pytest
 from command import error, run
 
 from agents.policies.gain_training import MarginalGain
+from agents.policies.sb3_training import Sb3Trainer
+from agents.policies.training import trainers
 from scenarios.cli.evaluate import _all
 from scenarios.play import evaluation
 
@@ -105,12 +108,21 @@ def test_another_training_is_refused_by_name(trained: Path, tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (("train", "margin", "--env", ENVS, "--steps", "5"), "no agent that can be trained"),
+        (
+            ("train", "margin", "--env", ENVS, "--steps", "5"),
+            "no agent 'margin' that can be trained; choose one of dqn_strategy, marginal_gain",
+        ),
         (("train", "marginal_gain", "--env", ENVS, "--steps", "5", "--option", "depth=3"), "'depth'"),
         (
             ("train", "marginal_gain", "--env", "ALDigitsLogistic-v0@validation=99", "--steps", "5"),
             "no closed form",
         ),
+        (("train", "ppo_topk", "--env", ENVS, "--steps", "5", "--option", "depth=3"), "'depth'"),
+        (
+            ("train", "ppo_topk", "--env", ENVS, "--steps", "5", "--option", "width=a"),
+            "whole number of at least 1",
+        ),
+        (("train", "ppo_topk", "--env", "ALDigits-v0", "--steps", "5"), "has no validation split"),
         (("train", "marginal_gain", "--env", "ALDigits-v0", "--steps", "5"), "has no validation split"),
         (("train", "marginal_gain", "--env", "ALDigitRidge-v0", "--steps", "5"), "ALDigitsRidge-v0"),
         (("train", "marginal_gain", "--env", ",", "--steps", "5"), "names no environment"),
@@ -124,6 +136,52 @@ def test_bad_input_is_one_sentence(
     monkeypatch.chdir(tmp_path)
     assert sentence in error(*arguments)
     assert not (tmp_path / "runs").exists()
+
+
+STRATEGY = (
+    *("ppo_strategy", "--env", "ALDigitsRidge-v0", "--steps", "24", "--episodes", "2", "--json"),
+    *(f"--option={each}" for each in ("episodes=4", "updates=3", "batch_size=4", "n_epochs=1")),
+    *("--option", "strategies=random,margin"),
+)
+
+
+def test_a_policy_of_stable_baselines_is_trained_goes_on_and_plays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    advance = Sb3Trainer.advance
+
+    def stopping(self: Sb3Trainer, total: int) -> dict[str, float]:
+        if self.round == 1:
+            raise KeyboardInterrupt
+        return advance(self, total)
+
+    out = tmp_path / "policy"
+    steps = tuple("48" if each == "24" else each for each in STRATEGY)
+    code, text, err = run("train", *steps, "--out", str(tmp_path / "whole"), *SMALL)
+    assert code == 0, err
+    assert "return" in err
+    rows = json.loads(text)
+    assert [row["steps"] for row in rows] == [24, 48]
+    assert rows[0]["share/random"] + rows[0]["share/margin"] == pytest.approx(1.0)
+    with monkeypatch.context() as patch:
+        patch.setattr(Sb3Trainer, "advance", stopping)
+        assert run("train", *steps, "--out", str(out), *SMALL)[0] == 130
+    assert run("train", *steps, "--out", str(out), *SMALL)[0] == 0
+    assert content(out) == content(tmp_path / "whole")
+    assert (
+        json.loads((out / "last" / "config.json").read_text())["made"]["training"]["agent"] == "ppo_strategy"
+    )
+    arguments = ("--env", "ALDigitsRidge-v0", "--episodes", "2", "--beside", "random", "--json", *SMALL)
+    code, text, err = run("evaluate", str(out), *arguments)
+    assert code == 0, err
+    assert len(json.loads(text)["agents"]) == 2
+
+
+def test_the_help_lists_what_can_be_trained() -> None:
+    code, text, _ = run("train", "--help")
+    assert code == 0
+    for name, kind in trainers().items():
+        assert re.search(rf"^ +{name} +in {kind.unit}; source: {kind.source[:20]}", text, re.M)
 
 
 @pytest.mark.parametrize("env", ["ALDigitsRidge-v0", "ALDigitsLogistic-v0"])
