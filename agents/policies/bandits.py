@@ -244,19 +244,28 @@ class Tailor(_Bandit):
         self._learned = {"counts": counts.index_put((drawn[inside], labels[inside]), one, accumulate=True)}
 
 
-def strategies_of(given: str | Sequence[str]) -> tuple[Strategy, ...]:
-    """Makes strategies from names with a slash between them, or from a list of spellings.
+def names_of(given: str | Sequence[str]) -> tuple[str, ...]:
+    """Returns the spellings that names with a slash between them, or a list of spellings, stand for.
 
     Raises:
-        UnknownName: One does not exist or is no strategy, or there is none.
+        UnknownName: There is none.
     """
     names = given.split("/") if isinstance(given, str) else given
     if not isinstance(names, Sequence) or not names or not all(isinstance(name, str) for name in names):
         raise UnknownName(
             f"strategies={given!r} was given; give at least one name, such as random/margin, or a list of them."
         )
+    return tuple(names)
+
+
+def strategies_of(given: str | Sequence[str]) -> tuple[Strategy, ...]:
+    """Makes the strategies of ``names_of``.
+
+    Raises:
+        UnknownName: One does not exist or is no strategy, or there is none.
+    """
     found = []
-    for name in names:
+    for name in names_of(given):
         agent = made(name)
         if not isinstance(agent, Strategy):
             raise UnknownName(
