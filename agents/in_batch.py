@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from agents.base import Agent
+from agents.base import Agent, Strategy
 from agents.making import make
+from agents.spelling import parse
+from alenv.errors import UnknownName
 
 if TYPE_CHECKING:
     from alenv import BatchedEnv
@@ -33,6 +35,8 @@ class InBatch:
     def __init__(self, text: str, env: BatchedEnv) -> None:
         self._text, self._env = text, env
         self._all = make(text)
+        if self._all.ceiling:
+            self._all.lend(env)
         self._each: list[Agent] = []
         self._begun: list[int | None] = [None] * env.num_envs  # keys of the episodes that the agents play
 
@@ -59,3 +63,14 @@ class InBatch:
                 np.pad(query, (0, env.batch.query_size - len(query)))
             )  # what a task of its own leaves out
         return np.stack(queries)
+
+
+def among_candidates(spelling: str) -> str:
+    """Returns the spelling with which a strategy chooses from the candidates.
+
+    Raises:
+        UnknownName: There is no such agent or option, or it is no strategy.
+    """
+    if not isinstance(make(spelling), Strategy):
+        raise UnknownName(f"{spelling} is no strategy, so it chooses from no candidates; leave it out.")
+    return spelling if "pool" in parse(spelling).options else f"{spelling}:pool=candidates"

@@ -10,16 +10,13 @@ import torch
 from torch import Tensor
 
 from agents import options
-from agents.base import Indices, Strategy
-from agents.in_batch import InBatch
-from agents.making import make
+from agents.base import Indices
+from agents.in_batch import InBatch, among_candidates
 from agents.policies import plackett_luce
 from agents.policies.bandits import names_of
 from agents.policies.set_training import SetTrainer, chosen_among
 from agents.policies.training import LearningTask, trainer
-from agents.spelling import parse
 from alenv import BatchedEnv
-from alenv.errors import UnknownName
 
 EXPERTS = ("random", "margin", "badge", "typiclust", "uherding")
 
@@ -188,14 +185,3 @@ def outscored(scores: Tensor, wanted: Tensor) -> Tensor:
     rest = scores.masked_fill(wanted, -torch.inf).logsumexp(1, keepdim=True)
     each = torch.logaddexp(scores, rest) - scores
     return each.masked_fill(~wanted, 0.0).sum(1) / wanted.sum(1)
-
-
-def among_candidates(spelling: str) -> str:
-    """Returns the spelling with which a strategy chooses from the candidates.
-
-    Raises:
-        UnknownName: There is no such agent or option, or it is no strategy.
-    """
-    if not isinstance(make(spelling), Strategy):
-        raise UnknownName(f"{spelling} is no strategy, so it chooses from no candidates; leave it out.")
-    return spelling if "pool" in parse(spelling).options else f"{spelling}:pool=candidates"

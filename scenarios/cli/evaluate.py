@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Column
 
 import agents
+from agents import index
 from agents.policies.training import REPORT_SEEDS
 from agents.spelling import POLICY_CONFIG
 from alenv.errors import UnknownName
@@ -82,7 +83,7 @@ def evaluate(
     for row in rows:
         low, high = row["interval"] or (0, 0)
         said = f"{row['difference']:+.2f} [{low:+.2f}, {high:+.2f}]" if row["interval"] else ""
-        table.add_row(row["agent"], f"{row['area']:.2f} \u00b1 {row['sd']:.2f}", said)
+        table.add_row(index.shown(row["agent"]), f"{row['area']:.2f} \u00b1 {row['sd']:.2f}", said)
     Console(highlight=False).print(table)
     click.echo(
         f"Area under the curve of test accuracy, mean and sd of {episodes} episodes; paired differences, 95 %."
@@ -99,6 +100,7 @@ def _row(agent: str, areas: np.ndarray, first: np.ndarray | None) -> dict[str, A
     """Returns what is told of an agent; ``first`` are the areas of the first one, None for that itself."""
     row = {
         "agent": agent,
+        "ceiling": index.shown(agent) != agent,
         "area": float(areas.mean()),
         "sd": stats.spread(areas),
         "difference": None,
