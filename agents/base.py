@@ -14,7 +14,7 @@ from alenv.errors import InvalidQuery, NotReset, unknown
 from alenv.seeding import Purpose, torch_stream
 
 if TYPE_CHECKING:
-    from alenv import BatchView, View
+    from alenv import ActiveLearningEnv, BatchedEnv, BatchView, View
 
 Indices = NDArray[np.int64]
 POOLS = ("all", "candidates")
@@ -29,12 +29,14 @@ class Agent:
             for instance ``"predicted_loss"``. With ``"validation"`` a comparison gives every arm the same split.
         cost: What a query costs, in words.
         source: The publication.
+        ceiling: Whether it reads labels before they are bought: an upper bound, which takes no part in rankings.
     """
 
     name: ClassVar[str] = ""
     needs: tuple[str, ...] = ()
     cost: ClassVar[str] = ""
     source: ClassVar[str] = ""
+    ceiling: ClassVar[bool] = False
 
     _view: View | None = None
     _seed = 0
@@ -90,6 +92,13 @@ class Agent:
             int64 (E, B), what ``act`` would return in each episode; None where that takes an agent in each.
         """
         return None
+
+    def lend(self, env: ActiveLearningEnv | BatchedEnv) -> None:
+        """Hands the environment itself to a ceiling, before ``reset``; no other agent is ever given it.
+
+        Args:
+            env: Without wrappers, made with ``allow_peek=True`` and a validation split.
+        """
 
     def update(self, reward: float | None, info: dict[str, Any]) -> None:
         """Tells the agent what its query earned; only agents that learn while they play listen.

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from agents.base import Agent, feedback
+from agents.base import Agent, Strategy, feedback
 from agents.making import make
+from agents.spelling import parse
+from alenv.errors import UnknownName
 
 if TYPE_CHECKING:
     from alenv import BatchedEnv
@@ -35,6 +37,8 @@ class InBatch:
     def __init__(self, text: str, env: BatchedEnv, make: Callable[[str], Agent] = make) -> None:
         self._text, self._env, self._make = text, env, make
         self._all = make(text)
+        if self._all.ceiling:
+            self._all.lend(env)
         self._each: list[Agent] = []
         self._begun: list[int | None] = [None] * env.num_envs  # keys of the episodes that the agents play
 
@@ -77,3 +81,14 @@ class InBatch:
         for i in which.tolist() if self._each else ():
             told = {name[1:]: info[name[1:]][i] for name in info if name.startswith("_") and info[name][i]}
             self._each[i].update(*feedback(float(rewards[i]), told))
+
+
+def among_candidates(spelling: str) -> str:
+    """Returns the spelling with which a strategy chooses from the candidates.
+
+    Raises:
+        UnknownName: There is no such agent or option, or it is no strategy.
+    """
+    if not isinstance(make(spelling), Strategy):
+        raise UnknownName(f"{spelling} is no strategy, so it chooses from no candidates; leave it out.")
+    return spelling if "pool" in parse(spelling).options else f"{spelling}:pool=candidates"

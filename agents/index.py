@@ -12,7 +12,7 @@ from typing import Any
 from alenv.errors import unknown
 
 HOMES = ("strategies", "policies")
-_FACTS = ("name", "needs", "cost", "source", "default_pool")
+_FACTS = ("name", "needs", "cost", "source", "default_pool", "ceiling")
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,7 @@ class Description:
         needs: What the recipe must offer, names of ``alenv.offers``.
         cost: What a query costs.
         source: The publication.
+        ceiling: Whether it is an upper bound, which reads labels before they are bought.
     """
 
     what: str
@@ -35,12 +36,15 @@ class Description:
     needs: tuple[str, ...]
     cost: str
     source: str
+    ceiling: bool = False
 
 
-def described(document: str, pool: str, needs: tuple[str, ...], cost: str, source: str) -> Description:
+def described(
+    document: str, pool: str, needs: tuple[str, ...], cost: str, source: str, ceiling: bool = False
+) -> Description:
     """Parts a docstring into its first sentence and the rest."""
     what, _, details = inspect.cleandoc(document).replace("``", "").partition("\n")
-    return Description(what, details.strip(), pool, needs, cost, source)
+    return Description(what, details.strip(), pool, needs, cost, source, ceiling)
 
 
 def names() -> tuple[str, ...]:
@@ -59,6 +63,17 @@ def describe(name: str) -> Description:
     return _listed()[name]
 
 
+def is_ceiling(name: str) -> bool:
+    """Tells whether a name is that of a registered agent that reads labels before they are bought."""
+    return name in _listed() and _listed()[name].ceiling
+
+
+def shown(spelling: str) -> str:
+    """Returns how an agent is shown beside others: a ceiling says that it is one."""
+    name = spelling.partition(":")[0].partition("@")[0]
+    return f"{spelling} (ceiling)" if is_ceiling(name) else spelling
+
+
 @cache
 def _listed() -> dict[str, Description]:
     home = Path(__file__).parent
@@ -70,7 +85,7 @@ def _listed() -> dict[str, Description]:
             facts = {**base.facts("Agent"), **base.facts("Strategy"), **classes.facts(name)}
             pool = facts["default_pool"] if "Strategy" in classes.ancestors(name) else ""
             found[facts["name"]] = described(
-                classes.document(name), pool, facts["needs"], facts["cost"], facts["source"]
+                classes.document(name), pool, facts["needs"], facts["cost"], facts["source"], facts["ceiling"]
             )
     return found
 

@@ -82,4 +82,6 @@ def describe(text: str) -> Description:
     """
     agent = make(text)
     pool = agent.pool if isinstance(agent, Strategy) else ""
-    return described(inspect.getdoc(type(agent)) or "", pool, agent.needs, agent.cost, agent.source)
+    return described(
+        inspect.getdoc(type(agent)) or "", pool, agent.needs, agent.cost, agent.source, agent.ceiling
+    )

@@ -265,6 +265,26 @@ class BatchedEnv(gym.vector.VectorEnv[Any, Any, NDArray[Any]]):
         self._check_begun()
         return self._episodes.gains(indices)
 
+    def greedy(self, indices: Indices) -> Indices:
+        """Returns the query that is best by ``gains``, one label after the other: a ceiling of what can be chosen.
+
+        Each image is the one of most gain once the true labels of those before it are learned.
+
+        Args:
+            indices: int64 (E, K) pool indices, at least B different ones.
+
+        Returns:
+            int64 (E, B), of ``indices``.
+
+        Raises:
+            NotReset: Before the first ``reset``.
+            PeekNotAllowed: The environment was made without ``allow_peek=True`` or without a validation split.
+        """
+        self._episodes.check_peek()
+        self._check_begun()
+        found: Indices = np.take_along_axis(indices, self._episodes.greedy(indices), axis=1)
+        return found
+
     # ---- queries --------------------------------------------------------------------------------------------
 
     def check_budget(self, which: Indices | None = None) -> None:

@@ -159,6 +159,27 @@ class RidgeEpisodes:
                 found.append(self._ridge.gains(one, rows, labels, self._held_out(i)))
         return torch.cat(found)
 
+    def greedy(self, asked: Indices) -> Indices:
+        """Returns B places among pool indices, int64 (E, K): each the one of most gain after those before it."""
+        found = []
+        with self.runtime.active():
+            for i, oracle in enumerate(self._oracles):
+                labels = torch.from_numpy(oracle.answer(asked[i]))[None].to(self.device)
+                rows = self.rows(np.array([i]), asked[i : i + 1])
+                trial, first = self._ridge.of(i), np.zeros(asked.shape[1], dtype=bool)
+                first[np.unique(asked[i], return_index=True)[1]] = True
+                barred = torch.from_numpy(~first).to(self.device)
+                picks = []
+                for _ in range(self.query_sizes[i]):
+                    gains = trial.gains(slice(0, 1), rows, labels, self._held_out(i))[0]
+                    place = gains.masked_fill(barred, -torch.inf).argmax().view(1)
+                    barred = barred.index_fill(0, place, True)
+                    trial.learn(torch.zeros_like(place), rows[:, place], labels[:, place])
+                    picks.append(place)
+                chosen = torch.cat(picks).cpu().numpy()
+                found.append(np.pad(chosen, (0, self.protocol.query_size - len(chosen))))
+        return np.stack(found)
+
     def _held_out(self, index: int) -> HeldOut:
         """Returns what the smooth accuracy of an episode is measured on."""
         return HeldOut(self._columns["validation"], self._splits["validation"].labels)

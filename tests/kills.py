@@ -50,6 +50,7 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "ensemble": ("bald", {"ensemble": 3}),
     "networks of the agent's own": ("ta_vaal:epochs=1:width=0.0625", {"joint": "loss_ranking"}),
     "bandit": (BANDIT, {"validation": 200}),
+    "bandit over strategies": ("albl", {}),
 }
 REPEATED = ("curve.csv", "queries.npz", "classes.csv")
 

@@ -6,12 +6,13 @@ import torch
 from torch import Tensor
 
 
-def log_probability(scores: Tensor, picks: Tensor) -> Tensor:
+def log_probability(scores: Tensor, picks: Tensor, counts: Tensor | None = None) -> Tensor:
     """Returns the log-probability (E,) of ordered picks.
 
     Args:
         scores: (E, K).
         picks: int64 (E, B), distinct positions, B <= K.
+        counts: int64 (E,), how many of the picks, the first ones, were made; None = all.
 
     Source: Plackett 1975, "The Analysis of Permutations"; Luce 1959.
     """
@@ -23,7 +24,10 @@ def log_probability(scores: Tensor, picks: Tensor) -> Tensor:
         remaining = torch.cat([rest, left], dim=1).logcumsumexp(1)[:, 1:]
     else:
         remaining = left.logcumsumexp(1)
-    return (chosen - remaining.flip(1)).sum(1)
+    each = chosen - remaining.flip(1)
+    if counts is not None:
+        each = each * (torch.arange(picks.shape[1], device=picks.device) < counts[:, None])
+    return each.sum(1)
 
 
 def drawn(scores: Tensor, count: int, generator: torch.Generator | None = None) -> Tensor:

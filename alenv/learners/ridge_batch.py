@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import NamedTuple
 
 import numpy as np
@@ -196,6 +197,16 @@ class RidgeBatch:
         freedom = self._freedom[place][:, :, None] + penalties * gain.square().sum((-1, -2))
         best = _best(slopes, squares, freedom, penalties, new.weight)
         return _heads(slopes, best, new.mean, new.target, self._classes[place][:, None])
+
+    def of(self, index: int) -> RidgeBatch:
+        """Returns a copy of one episode, which learns on by itself."""
+        found = copy.copy(self)
+        one = slice(index, index + 1)
+        for name, value in vars(self).items():
+            if isinstance(value, Tensor):
+                setattr(found, name, value[one].clone())
+        found.heads = Heads(*(part[one] for part in self.heads))
+        return found
 
     def gains(self, place: slice, rows: Tensor, labels: Tensor, held_out: HeldOut) -> Tensor:
         """Returns how much each of several single rows would raise a smooth accuracy, and changes nothing.

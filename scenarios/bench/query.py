@@ -21,6 +21,7 @@ from scenarios.bench.synthetic import synthetic_view
 
 # They train networks: on a pool of the usual size for hours without a GPU.
 TRAINING = ("asal", "core_gcn", "dal", "sraal", "ta_vaal", "uncertain_gcn", "vaal", "vab_al")
+ASKING = ("albl", "oracle_greedy", "tailor")  # other agents: what those cost is what they cost
 SMALL = {"pool": 400, "features": 32, "query_size": 40}
 SMALLER = {  # or it takes minutes
     "bait": {"pool": 60, "features": 3, "query_size": 5},
@@ -49,7 +50,7 @@ COSTLY = {
 
 def usual() -> list[str]:
     """Names the agents that are measured unless others are asked for: all that train nothing."""
-    return [name for name in agents.names() if name not in TRAINING]
+    return [name for name in agents.names() if name not in (*TRAINING, *ASKING)]
 
 
 def measure(

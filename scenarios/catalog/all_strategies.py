@@ -86,7 +86,7 @@ class Ground:
             needed = set(index.describe(name).needs)
             regimes = [need for need in REGIMES if need in needed]
             impossible = self.frozen and (name in ON_IMAGES or needed - {*ALWAYS, "embedding"})
-            if impossible or name in self.left_out:
+            if impossible or name in self.left_out or index.is_ceiling(name):
                 continue
             found[name] = regimes[0] if regimes else ""
         return found

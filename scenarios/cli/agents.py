@@ -36,7 +36,7 @@ def agents(name: str | None, as_json: bool) -> None:
         [Column("name", no_wrap=True), Column("what it chooses"), Column("source")], ["source"], leading=1
     )
     for listed, found in described.items():
-        table.add_row(listed, escape(found.what), escape(found.source))
+        table.add_row(index.shown(listed), escape(found.what), escape(found.source))
     console.print(table)
 
 
@@ -54,7 +54,7 @@ def _from(need: str) -> str:
 
 
 def _explain(name: str, found: registry.Description, console: Console) -> None:
-    console.print(f"[bold]{escape(name)}[/bold]: {escape(found.what)}")
+    console.print(f"[bold]{escape(index.shown(name))}[/bold]: {escape(found.what)}")
     if found.details:
         console.print()
         for line in reflowed(found.details):

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from agents.index import shown
 from alenv.errors import AlenvError
 from scenarios.cli.options import playing, say, seeds_of, settings_of, with_settings
 from scenarios.plan.arm import Arm
@@ -55,8 +56,9 @@ def compare(
             f"--reference {reference} is not among the agents; choose one of {', '.join(labels)}."
         )
     settings = settings_of(pairs)
-    arms = settle([Arm(label, env, label, settings) for label in labels], say)
-    base = reference or ("random" if "random" in labels else labels[0])
+    arms = settle([Arm(shown(label), env, label, settings) for label in labels], say)
+    base = shown(reference or ("random" if "random" in labels else labels[0]))
+    labels = [shown(label) for label in labels]
     name = slug("-".join([env.rsplit(":", maxsplit=1)[-1], *sorted(pairs)]))
     comparison = Comparison(
         title=" ".join([env, *sorted(pairs)]),

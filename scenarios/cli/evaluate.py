@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Column
 
 import agents
+from agents import index
 from agents.policies.training import REPORT_SEEDS
 from agents.spelling import POLICY_CONFIG
 from alenv import ENVIRONMENTS, offers
@@ -91,9 +92,10 @@ def evaluate(
         }
         for spelled in chosen
     }
-    if budgets:
+    rivals = [other for other in chosen[1:] if index.shown(other) == other]
+    if budgets and rivals:
         areas[HINDSIGHT] = {
-            title: max((areas[other][title] for other in chosen[1:]), key=np.mean) for title in grounds
+            title: max((areas[other][title] for other in rivals), key=np.mean) for title in grounds
         }
     rows = [
         _row(spelled, found, areas[chosen[0]] if at else None)
@@ -150,7 +152,7 @@ def _table(rows: list[dict[str, Any]], budgets: list[str]) -> Fitted:
             low, high = row["interval"]
             said[1:] = [f"{row['difference']:+.2f} [{low:+.2f}, {high:+.2f}]"]
             said += [f"{row['budgets'][title]['difference']:+.2f}" for title in budgets]
-        table.add_row(row["agent"], *said)
+        table.add_row(index.shown(row["agent"]), *said)
     return table
 
 
@@ -164,7 +166,8 @@ def _row(agent: str, areas: dict[str, Areas], first: dict[str, Areas] | None) ->
     """Returns what is told of an agent; ``first`` are the areas of the first one, None for that itself."""
     row = _compared(_mean(areas), None if first is None else _mean(first))
     parts = {title: _compared(areas[title], None if first is None else first[title]) for title in areas}
-    return {"agent": agent, **row, **({"budgets": parts} if len(parts) > 1 else {})}
+    ceiling = index.shown(agent) != agent
+    return {"agent": agent, "ceiling": ceiling, **row, **({"budgets": parts} if len(parts) > 1 else {})}
 
 
 def _mean(areas: dict[str, Areas]) -> Areas:

@@ -44,6 +44,9 @@ def settle(arms: Sequence[Arm], say: Callable[[str], None] = lambda note: None) 
         _check_names(arm) for arm in resolved
     ]  # before torch loads, so that a misspelling is said at once
     players = [agents.make(arm.agent, **arm.agent_kwargs) for arm in resolved]
+    resolved = [
+        _peeking(arm) if player.ceiling else arm for arm, player in zip(resolved, players, strict=True)
+    ]
     for arm, player, settings in zip(resolved, players, known, strict=True):
         if settings is not None:  # before environments are made, which may pretrain for hours
             recipe, protocol = settings.recipe, settings.protocol
@@ -63,6 +66,11 @@ def settle(arms: Sequence[Arm], say: Callable[[str], None] = lambda note: None) 
         played.append(facts)
         resolved[position] = replace(arm, content=_content(arm, facts))
     return _with_split(resolved, players, played)
+
+
+def _peeking(arm: Arm) -> Arm:
+    """Allows a ceiling, and no other arm, to peek."""
+    return replace(arm, env_kwargs={**arm.env_kwargs, "allow_peek": True})
 
 
 def _with_split(

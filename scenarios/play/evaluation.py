@@ -138,6 +138,8 @@ def _parts(
     name = known_id(env_id)
     measured = {} if name == MIX else {"test": True}
     settings = {"observe": "progress", **settings, **measured}
+    if agents.make(agent).ceiling:
+        settings["allow_peek"] = True
     with progress(f"{agent}: episodes", len(seeds)) as shown:
         if is_batched(name, settings):
             for first in range(0, len(seeds), AT_ONCE):
@@ -167,6 +169,8 @@ def _alone(agent: str, env: gym.Env[Any, Any], seed: int) -> np.ndarray:
     """Returns both areas of one episode, float64 (1, 2)."""
     observation, _ = env.reset(seed=seed)
     inside, player = core(env), agents.make(agent)
+    if player.ceiling:
+        player.lend(inside)
     player.reset(inside.view, seed=inside.key)
     total, over = np.zeros((1, 2)), False
     while not over:

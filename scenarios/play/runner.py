@@ -141,6 +141,8 @@ class Playthrough:
         self._run = run
         self._env = env
         self._agent = agents.make(run.arm.agent, **run.arm.agent_kwargs)
+        if self._agent.ceiling:
+            self._agent.lend(self.core)
         self._observation: Any = None
 
     def open(self) -> None:

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from agents import index
 from alenv.errors import AlenvError, CorruptRun
 from scenarios.play.run_folder import Run
 
@@ -38,6 +39,11 @@ class Curves:
     accuracy: np.ndarray
     query_seconds: float = math.nan
     query_megabytes: float = math.nan
+
+    @property
+    def ceiling(self) -> bool:
+        """Whether the agent reads labels before they are bought."""
+        return index.shown(self.agent) != self.agent
 
     def at(self, seeds: Sequence[int]) -> np.ndarray:
         """Returns the accuracy rows of some seeds, (len(seeds), T + 1)."""

@@ -20,10 +20,10 @@ def draw_ranking(arms: Sequence[ArmSummary], title: str) -> Figure:
     """Draws the difference of each arm's area to its reference with its 95 % interval, the largest on top.
 
     Args:
-        arms: The arms; those without a difference are left out.
+        arms: The arms; those without a difference and ceilings are left out.
         title: Heading.
     """
-    shown = [arm for arm in ranked(arms) if arm.gain is not None]
+    shown = [arm for arm in ranked(arms) if arm.gain is not None and not arm.ceiling]
     usual = usual_reference(shown)
     names = [arm.label if arm.against == usual else pair(arm.label, arm.against or "") for arm in shown]
     left = LETTER * max(map(len, names), default=0) + 0.5

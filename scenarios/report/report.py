@@ -38,7 +38,8 @@ class Drawn:
     Attributes:
         picture: What was to be shown.
         arms: The arms that have finished runs.
-        penalties: See ``stats.penalty_matrix``; None where the arms cannot be compared at every cycle.
+        penalties: See ``stats.penalty_matrix``, without ceilings; None where the arms cannot be compared at every
+            cycle.
         file: The picture; None where it could not be written.
     """
 
@@ -247,7 +248,10 @@ def _save(figure: Figure, path: Path) -> None:
 
 
 def _penalties(curves: Sequence[Curves]) -> list[list[float]] | None:
-    """Returns the penalty matrix over the seeds that all arms share; None where their label counts differ."""
+    """Returns the penalty matrix of all but ceilings over the seeds they share; None where label counts differ."""
+    curves = [arm for arm in curves if not arm.ceiling]
+    if not curves:
+        return None
     seeds = [seed for seed in curves[0].seeds if all(seed in arm.seeds for arm in curves)]
     same = all(arm.labeled.tolist() == curves[0].labeled.tolist() for arm in curves)
     if not same or len(seeds) < 2:

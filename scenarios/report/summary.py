@@ -36,6 +36,8 @@ class ArmSummary:
         query_seconds: See ``Curves``.
         query_megabytes: See ``Curves``.
         more_seeds: How many more seeds would show the gain with 80 % power; None where no number would.
+        ceiling: Whether the agent reads labels before they are bought: its difference is no result of a test, but
+            what there is to gain.
     """
 
     label: str
@@ -53,6 +55,7 @@ class ArmSummary:
     query_seconds: float
     query_megabytes: float
     more_seeds: int | None
+    ceiling: bool = False
 
     def as_json(self) -> dict[str, Any]:
         """Returns JSON values; what does not exist is null."""
@@ -75,6 +78,7 @@ class ArmSummary:
             "query_seconds": _number(self.query_seconds),
             "query_megabytes": _number(self.query_megabytes),
             "more_seeds_needed": self.more_seeds,
+            "ceiling": self.ceiling,
         }
 
 
@@ -91,8 +95,8 @@ def summarize(curves: Sequence[Curves], against: Mapping[str, str]) -> list[ArmS
 
 
 def ranked(arms: Sequence[ArmSummary]) -> list[ArmSummary]:
-    """Sorts arms by their difference, the largest first; those without one come last, in the order given."""
-    return sorted(arms, key=lambda arm: math.inf if arm.gain is None else -arm.gain.mean)
+    """Sorts arms by their difference, the largest first; those without one, and ceilings, come last as given."""
+    return sorted(arms, key=lambda arm: math.inf if arm.gain is None or arm.ceiling else -arm.gain.mean)
 
 
 def shared_seeds(arm: Curves, base: Curves) -> tuple[int, ...]:
@@ -133,6 +137,7 @@ def _summary(arm: Curves, base: Curves | None) -> ArmSummary:
         query_seconds=arm.query_seconds,
         query_megabytes=arm.query_megabytes,
         more_seeds=more,
+        ceiling=arm.ceiling,
     )
 
 

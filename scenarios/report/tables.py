@@ -45,7 +45,7 @@ def table(arms: Sequence[ArmSummary], picture: Picture) -> Group:
             f"{arm.labels:,}",
             f"{arm.mean:.2f} ± {_number(arm.sd)}",
             _number(arm.area),
-            _difference(arm.gain),
+            _difference(arm.gain, arm.ceiling),
             str(arm.seeds),
         )
         costs = (_number(arm.query_seconds), _number(arm.query_megabytes, 0)) if picture.ranked else ()
@@ -54,7 +54,7 @@ def table(arms: Sequence[ArmSummary], picture: Picture) -> Group:
         remarks = [_usual_and_others(arms)]
     else:
         remarks = _what_differs(arms, picture.against)
-        remarks += [said for arm in arms if (said := _remark(arm)) is not None]
+        remarks += [said for arm in arms if not arm.ceiling and (said := _remark(arm)) is not None]
     return Group(result, *map(Text, remarks))
 
 
@@ -131,12 +131,12 @@ def _number(value: float, digits: int = 2) -> str:
     return "-" if math.isnan(value) else f"{value:,.{digits}f}"
 
 
-def _difference(gain: Difference | None) -> Text:
+def _difference(gain: Difference | None, ceiling: bool) -> Text:
     if gain is None:
         return Text("")
     low, high = gain.interval
     bounds = "one seed" if math.isnan(low) else f"{low:+.2f}, {high:+.2f}"
-    style = "green" if low > 0 else "red" if high < 0 else ""
+    style = "" if ceiling else "green" if low > 0 else "red" if high < 0 else ""
     return Text(f"{gain.mean:+.2f} [{bounds}]", style=style)
 
 

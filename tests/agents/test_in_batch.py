@@ -35,6 +35,8 @@ def played_alone(spelling: str, seed: int, episodes: int, **settings: Any) -> li
     [
         *((name, {}) for name in ("random", "margin", "entropy", "least_confidence", "margin:pool=all")),
         ("coreset+margin", {}),
+        ("albl", {}),
+        ("tailor:strategies=random/margin", {}),
         ("margin", {"pool_size": 50, "candidates": 40}),
     ],
 )

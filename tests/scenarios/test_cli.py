@@ -221,7 +221,7 @@ def test_bench_query_compares_with_the_explicit_versions(name: str) -> None:
 
 
 def test_bench_query_takes_all_that_train_nothing_and_have_explicit_versions() -> None:
-    assert set(querying.usual()) == set(agents.names()) - set(querying.TRAINING)
+    assert set(querying.usual()) == set(agents.names()) - {*querying.TRAINING, *querying.ASKING}
     assert set(explicit.PICKS) | set(explicit.CHECKS) == set(querying.usual())
     assert not set(explicit.PICKS) & set(explicit.CHECKS)
     assert querying.is_exact(QUICK["core_gcn"], 5) is None
@@ -284,7 +284,7 @@ def _measured(spelled: str, size: dict[str, int], threads: int | None) -> dict[s
 
 def test_bench_query_has_reasons_of_agents_that_it_measures() -> None:
     assert {*querying.REASONS, *querying.COSTLY, *querying.SMALLER, *querying.MOST} <= set(querying.usual())
-    assert set(querying.TRAINING) <= set(agents.names())
+    assert {*querying.TRAINING, *querying.ASKING} <= set(agents.names())
 
 
 def test_bench_train_says_the_machines_own_limit() -> None:

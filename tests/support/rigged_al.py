@@ -11,7 +11,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
-from alenv import ActiveLearningEnv, descriptors
+from alenv import ActiveLearningEnv, RidgeVectorEnv, descriptors
 
 SMALL = {
     "initial_size": 20,
@@ -46,4 +46,31 @@ class RiggedAL(ActiveLearningEnv):
         return observation, earned, over, cut, info
 
 
-gym.register("RiggedAL-v0", entry_point="rigged_al:RiggedAL")
+class RiggedVectorAL(RidgeVectorEnv):
+    """Many episodes of ``RiggedAL`` at once, which may be peeked at.
+
+    Args:
+        descriptor: As of ``RiggedAL``.
+        **settings: As of every vector environment.
+    """
+
+    def __init__(self, *, descriptor: str = "log_margin", **settings: Any) -> None:
+        super().__init__("digits", "ridge", **{**SMALL, **settings})
+        self._column = descriptors.NAMES.index(descriptor)
+
+    def scores(self) -> np.ndarray:
+        """Returns what each candidate earns, float32 (E, K)."""
+        return self.batch.descriptors().candidates[:, :, self._column].numpy()
+
+    def peek(self, given: Any) -> np.ndarray:
+        candidates, scores = self.batch.candidates, self.scores()
+        chosen = (given[:, :, :, None] == candidates[:, None, None]).astype(float)  # (E, J, B, K)
+        return (chosen @ scores[:, None, :, None])[..., 0].mean(2)
+
+    def step(self, actions: Any) -> Any:
+        earned = self.peek(np.asarray(actions)[:, None])[:, 0]
+        observed, _, over, cut, info = super().step(actions)
+        return observed, earned, over, cut, info
+
+
+gym.register("RiggedAL-v0", entry_point="rigged_al:RiggedAL", vector_entry_point="rigged_al:RiggedVectorAL")

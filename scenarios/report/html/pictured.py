@@ -57,7 +57,7 @@ class Pictured:
 
     @cached_property
     def ranked(self) -> list[ArmSummary]:
-        """The arms by difference, or by area where there is none, the best one first."""
+        """The arms by difference, or by area where there is none, the best one first; ceilings last."""
         return sorted(self.arms, key=lambda arm: -_rank(arm))
 
     @cached_property
@@ -99,6 +99,8 @@ class Pictured:
 
 
 def _rank(arm: ArmSummary) -> float:
+    if arm.ceiling:
+        return -math.inf
     return _area(arm) - 1e6 if arm.gain is None else arm.gain.mean
 
 

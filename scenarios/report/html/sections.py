@@ -144,10 +144,11 @@ def saved_curve(shown: Pictured) -> Markup | None:
 
 def penalty_map(shown: Pictured) -> Markup | None:
     """Returns the penalty matrix; None where the arms cannot be compared at every cycle."""
-    if shown.penalties is None or len(shown.curves) < 2:
+    ranked = [arm.label for arm in shown.curves if not arm.ceiling]  # those of the matrix
+    if shown.penalties is None or len(ranked) < 2:
         return None
-    places = {arm.label: place for place, arm in enumerate(shown.curves)}
-    names = [arm.label for arm in shown.of_matrices]
+    places = {label: place for place, label in enumerate(ranked)}
+    names = [arm.label for arm in shown.of_matrices if not arm.ceiling]
     rows = [places[name] for name in names]
     return heat_map(
         "Penalty matrix",
