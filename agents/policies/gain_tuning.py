@@ -106,7 +106,7 @@ class Tuning:
         self._optimizer.load_state_dict(state["optimizer"])
 
 
-class Drawn(NamedTuple):
+class DrawnQueries(NamedTuple):
     """Queries that were drawn, and the gradients of their logarithmic probabilities.
 
     Attributes:
@@ -122,7 +122,7 @@ class Drawn(NamedTuple):
 
 def draw(
     scores: Tensor, points: Tensor, diversity: Tensor, count: int, group: int, generator: torch.Generator
-) -> Drawn:
+) -> DrawnQueries:
     """Draws queries, each image by softmax(score - diversity x cosine to the nearest of the query).
 
     Args:
@@ -148,4 +148,4 @@ def draw(
         left.scatter_(2, place, -torch.inf)
         own = points.gather(1, place.expand(-1, -1, points.shape[2]))
         nearest = torch.maximum(nearest, own @ points.mT)
-    return Drawn(torch.cat(places, dim=2), of_scores, of_diversity)
+    return DrawnQueries(torch.cat(places, dim=2), of_scores, of_diversity)
