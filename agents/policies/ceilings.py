@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from alenv import ActiveLearningEnv, BatchView, View
 
-PROPOSING = ("margin", "entropy", "badge", "uherding")
+PROPOSING = ("margin", "entropy", "coreset", "badge")  # which need nothing of a recipe
 
 
 @register
