@@ -34,7 +34,7 @@ class Status:
 
     Attributes:
         title: What is going on, for instance ``"training"``.
-        unit: What is counted, ``"images"`` or ``"epochs"``.
+        unit: What is counted, such as ``"images"`` or ``"epochs"``.
         done: Units that are done; may be a fraction of one.
         total: All units; 0 where nobody knows.
         images: Images that were processed, those of all epochs together.
@@ -224,7 +224,7 @@ def progress(title: str, total: int, unit: str = IMAGES) -> Iterator[Phase]:
     Args:
         title: What is going on; empty where nobody shall hear of it.
         total: How many units there are; 0 where nobody knows.
-        unit: ``"images"`` or ``"epochs"``.
+        unit: What is counted, such as ``"images"`` or ``"epochs"``.
     """
     outer = _CURRENT.get()
     phase = Phase(title, total, unit, _LISTENER.get() if title else lambda status: None, outer)

@@ -224,13 +224,13 @@ class MarginalGain(Trainer):
     def _imitate(self, wanted: int, generator: torch.Generator) -> dict[str, float]:
         """Collects a round's states and lets new networks learn from all of them."""
         new: list[Examples] = []
-        at = 0
-        with progress("states", wanted) as shown:
-            while (have := sum(len(part.gains) for part in new)) < wanted:
-                shown(have)
-                env, seeds = self._next(at, generator)
+        have = 0
+        with progress("states", wanted, "states") as shown:
+            while have < wanted:
+                env, seeds = self._next(len(new), generator)
                 new.append(collect(env, seeds, self._networks, generator))
-                at += 1
+                have += len(new[-1].gains)
+                shown(len(new[-1].gains))
         held = Examples.joined(new)
         numbers = {} if self._networks is None else {"correlation/unseen": quality(self._networks, held)}
         self._examples += new
@@ -242,15 +242,14 @@ class MarginalGain(Trainer):
     def _tune(self, wanted: int, generator: torch.Generator) -> dict[str, float]:
         """Follows the policy gradient for a round."""
         assert self._tuned is not None, "it comes after the imitation"
-        have = at = 0
+        have = 0
         found: list[dict[str, float]] = []
-        with progress("states", wanted) as shown:
+        with progress("states", wanted, "states") as shown:
             while have < wanted:
-                shown(have)
-                env, seeds = self._next(at, generator)
+                env, seeds = self._next(len(found), generator)
                 found.append(self._tuned.play(env, seeds, generator))
                 have += env.num_envs * env.protocol.cycles
-                at += 1
+                shown(env.num_envs * env.protocol.cycles)
         self.steps += have
         return {f"query/{name}": sum(each[name] for each in found) / len(found) for name in found[0]}
 

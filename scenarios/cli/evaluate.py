@@ -17,8 +17,8 @@ import agents
 from agents import index
 from agents.policies.training import REPORT_SEEDS
 from agents.spelling import POLICY_CONFIG
-from alenv import ENVIRONMENTS, offers
-from alenv.errors import InvalidProtocol, UnknownName
+from alenv import ENVIRONMENTS, needs
+from alenv.errors import InvalidProtocol, MissingHead, UnknownName
 from alenv.presets import resolve
 from alenv.registration import MIX, known_id
 from scenarios.cli.options import settings_of, with_settings
@@ -80,10 +80,15 @@ def evaluate(
             f"{env_id} was given, which has no test set to report on; give another environment."
         )
     settings, seeds = settings_of(pairs), range(first_seed, first_seed + episodes)
-    others = _all(env_id, settings) if beside == ALL else [text for text in beside.split(",") if text]
+    offered = _offered(env_id, settings)
+    others = _all(offered) if beside == ALL else [text for text in beside.split(",") if text]
     chosen = list(dict.fromkeys([_policy_in(agent), *others]))
     for spelled in chosen:
-        agents.make(spelled)
+        if lacking := needs.missing(agents.make(spelled).needs, offered):
+            raise MissingHead(
+                f"{spelled} needs {lacking[0]}, which {env_id} does not give as it is set; leave {spelled} out, or see "
+                f"`alenv agents {spelled.partition(':')[0]}`."
+            )
     grounds = _grounds(env_id, settings) if budgets else {"": settings}
     areas = {
         spelled: {
@@ -130,14 +135,18 @@ def _grounds(env_id: str, settings: dict[str, Any]) -> dict[str, dict[str, Any]]
     return found
 
 
-def _all(env_id: str, settings: dict[str, Any]) -> list[str]:
-    """Returns every registered strategy that the environment offers what it needs, all on the candidates."""
+def _offered(env_id: str, settings: dict[str, Any]) -> frozenset[str]:
+    """Returns what the environment offers to agents."""
     resolved = resolve(*ENVIRONMENTS[known_id(env_id)], settings)
-    offered = offers(resolved.recipe, resolved.protocol)
+    return needs.offers(resolved.recipe, resolved.protocol)
+
+
+def _all(offered: frozenset[str]) -> list[str]:
+    """Returns every registered strategy that needs no more than there is, all on the candidates."""
     found = []
     for name in agents.names():
         said = agents.describe(name)
-        if said.pool and set(said.needs) <= offered:
+        if said.pool and not needs.missing(said.needs, offered):
             found.append(name if said.pool == "candidates" else f"{name}:pool=candidates")
     return found
 

@@ -140,16 +140,16 @@ def _parts(
     settings = {"observe": "progress", **settings, **measured}
     if agents.make(agent).ceiling:
         settings["allow_peek"] = True
-    with progress(f"{agent}: episodes", len(seeds)) as shown:
+    with progress(agent, len(seeds), "episodes") as shown:
         if is_batched(name, settings):
             for first in range(0, len(seeds), AT_ONCE):
                 yield _at_once(agent, name, settings, seeds[first : first + AT_ONCE])
-                shown(min(first + AT_ONCE, len(seeds)))
+                shown(len(seeds[first : first + AT_ONCE]))
         elif seeds:
             env = gym.make(name, **settings)
-            for number, seed in enumerate(seeds):
+            for seed in seeds:
                 yield _alone(agent, env, seed)
-                shown(number + 1)
+                shown(1)
             env.close()
 
 

@@ -16,7 +16,7 @@ from command import error, run
 from agents.policies.gain_training import MarginalGain
 from agents.policies.sb3_training import Sb3Trainer
 from agents.policies.training import trainers
-from scenarios.cli.evaluate import _all
+from scenarios.cli.evaluate import _all, _offered
 from scenarios.play import evaluation
 
 FILES = ("best/weights.safetensors", "last/weights.safetensors", "last/config.json", "rounds.csv")
@@ -110,7 +110,7 @@ def test_another_training_is_refused_by_name(trained: Path, tmp_path: Path) -> N
     [
         (
             ("train", "margin", "--env", ENVS, "--steps", "5"),
-            "no agent 'margin' that can be trained; choose one of dqn_strategy, marginal_gain",
+            "no agent 'margin' that can be trained; choose one of dqn_strategy, imitate_best, marginal_gain, peek_pg, ",
         ),
         (("train", "marginal_gain", "--env", ENVS, "--steps", "5", "--option", "depth=3"), "'depth'"),
         (
@@ -127,6 +127,7 @@ def test_another_training_is_refused_by_name(trained: Path, tmp_path: Path) -> N
         (("train", "marginal_gain", "--env", "ALDigitRidge-v0", "--steps", "5"), "ALDigitsRidge-v0"),
         (("train", "marginal_gain", "--env", ",", "--steps", "5"), "names no environment"),
         (("evaluate", "nobody", "--env", "ALDigitsRidge-v0"), "nobody"),
+        (("evaluate", "margin", "--env", "ALDigits-v0", "--beside", "uherding"), "uherding needs embedding"),
         (("evaluate", "random", "--env", "ALMix-v0", "--episodes", "2"), "no test set"),
     ],
 )
@@ -259,7 +260,7 @@ def test_budgets_that_a_pool_is_too_small_for_are_left_out(tmp_path: Path) -> No
 
 
 def test_all_are_the_strategies_that_can_be_played_there() -> None:
-    ridge, logistic = (_all(f"ALDigits{kind}-v0", {}) for kind in ("Ridge", "Logistic"))
+    ridge, logistic = (_all(_offered(f"ALDigits{kind}-v0", {})) for kind in ("Ridge", "Logistic"))
     assert {"learned", "margin", "uherding:pool=candidates"} <= set(ridge)
     assert "ll4al:pool=candidates" not in ridge  # no training with its module
     assert set(ridge) <= set(logistic)
