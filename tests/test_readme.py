@@ -20,10 +20,10 @@ def test_the_readmes_code_runs_and_its_policy_plays_in_compare(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     blocks = [block for block in BLOCKS if not FILE.match(block)]
-    assert len(blocks) == 2
+    assert len(blocks) == 3
     for block in blocks:
         exec(compile(block, "README.md", "exec"), {"__name__": "readme"})
-    assert len(re.findall(r"^model|^env|^agents", blocks[1], re.M)) <= 10
+    assert all(len(re.findall(r"^model|^env|^agents", block, re.M)) <= 10 for block in blocks[1:])
     settings = ["--set", "budget=20", "--seeds", "2", "--out", "runs/policy"]
     agents = ["--agents", "policy=my_policy,random"]
     result = CliRunner().invoke(command, ["compare", "ALDigitsRidge-v0", *agents, *settings])
