@@ -153,8 +153,9 @@ def _all(offered: frozenset[str]) -> list[str]:
 
 def _table(rows: list[dict[str, Any]], budgets: list[str]) -> Fitted:
     """Returns a line per agent; of each budget the difference alone."""
-    columns = [Column(name, justify="right", no_wrap=True) for name in ("area (%)", "minus it", *budgets)]
-    table = Fitted([Column("agent"), *columns], budgets)
+    shown = [title.replace("+", "\n+") for title in budgets]
+    columns = [Column(name, justify="right", no_wrap=True) for name in ("area (%)", "minus it", *shown)]
+    table = Fitted([Column("agent"), *columns], ["area (%)", *shown])
     for row in rows:
         said = [f"{row['area']:.2f} \u00b1 {row['sd']:.2f}", *[""] * (1 + len(budgets))]
         if row["interval"] is not None:
