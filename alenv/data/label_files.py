@@ -18,6 +18,7 @@ from alenv import errors
 
 # How the columns may be called, the first one when they are written.
 FILE_COLUMNS = ("file", "filename", "file_name", "filepath", "file_path", "path", "image")
+NOTE, UNCLEAR = "note", "unclear"
 LABEL_COLUMNS = ("label", "class", "class_name", "category", "target")
 _DELIMITERS = ",;\t|"
 _UPLOADED = re.compile(r"(?:^|/)upload/(?:[^/]+/)?[0-9a-f]{8}-([^/]+)$")  # how Label Studio stores files
@@ -35,7 +36,7 @@ class Label:
 
     Attributes:
         file: The image as the line names it.
-        label: Its class.
+        label: Its class; empty for an unclear image.
         place: Where it stands, for a sentence: ``"line 3"``.
         more: Further columns of the line.
     """
@@ -54,11 +55,13 @@ class Labels:
         classes: file -> class, files as they were listed.
         more: file -> further columns, where there are any.
         columns: Names of the further columns, in their order.
+        unclear: Files without a label whose note says that nobody can tell.
     """
 
     classes: Mapping[str, str]
     more: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     columns: tuple[str, ...] = ()
+    unclear: frozenset[str] = frozenset()
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -71,7 +74,7 @@ def read(path: Path, files: Iterable[str], root: Path) -> Labels:
 
     Args:
         path: A CSV file with a column for files and one for labels, others kept; or a JSON export of Label Studio. A
-            line without a label says nothing.
+            line without a label says nothing, unless its column ``note`` says unclear.
         files: The images of the folder, relative to it, with forward slashes.
         root: The folder, which paths may begin with.
 
@@ -115,7 +118,9 @@ def joined(parts: Iterable[tuple[str, Labels]]) -> Labels:
     origin: dict[str, str] = {}
     more: dict[str, dict[str, str]] = {}
     columns: dict[str, None] = {}
+    unclear: set[str] = set()
     for name, labels in parts:
+        unclear |= labels.unclear
         for file, label in labels.classes.items():
             if classes.setdefault(file, label) != label:
                 raise errors.InvalidLabels(
@@ -125,7 +130,7 @@ def joined(parts: Iterable[tuple[str, Labels]]) -> Labels:
         for file, extra in labels.more.items():
             more.setdefault(file, {}).update(extra)
         columns.update(dict.fromkeys(labels.columns))
-    return Labels(classes, more, tuple(columns))
+    return Labels(classes, more, tuple(columns), frozenset(unclear - classes.keys()))
 
 
 # ---- which file is meant -------------------------------------------------------------------------------------
@@ -170,11 +175,15 @@ def _matched(found: Iterable[Label], path: Path, files: _Files) -> Labels:
     more: dict[str, Mapping[str, str]] = {}
     columns: dict[str, None] = {}
     unknown: list[Label] = []
+    unclear: set[str] = set()
     for each in found:
         columns.update(dict.fromkeys(each.more))
         file = files.find(each.file)
         if file is None:
             unknown.append(each)
+            continue
+        if not each.label:
+            unclear.add(file)
             continue
         if classes.setdefault(file, each.label) != each.label:
             raise errors.InvalidLabels(
@@ -191,7 +200,7 @@ def _matched(found: Iterable[Label], path: Path, files: _Files) -> Labels:
             f"{path} names {len(unknown)} images that are not in {files.root}: {shown}{others}; correct the paths, "
             "which are relative to that folder, or remove the lines."
         )
-    return Labels(classes, more, tuple(columns))
+    return Labels(classes, more, tuple(columns), frozenset(unclear - classes.keys()))
 
 
 # ---- CSV -----------------------------------------------------------------------------------------------------
@@ -216,7 +225,8 @@ def _of_csv(path: Path) -> Iterator[Label]:
                 for at, (name, cell) in enumerate(zip(header, cells, strict=False))
                 if at not in (file_at, label_at) and name
             }
-            if label := cells[label_at].strip():
+            label = cells[label_at].strip()
+            if label or more.get(NOTE, "").strip().lower() == UNCLEAR:
                 yield Label(cells[file_at], label, f"line {lines.line_num}", more)
     except csv.Error as error:
         raise errors.InvalidLabels(
