@@ -110,13 +110,16 @@ class Asking:
             self._oracle = Oracle(known, classes, 0.0)
             self._oracle.begin(seed)
             self._learner.fit(self._pool, labeled, self._oracle.reveal(labeled), 0)
-            asked = torch.arange(len(split), device=self._held.device)
-            logits = self._learner.infer(self._held, asked)["logits"]
             self._split_labels = labels[split]
-            self.right = int((logits.argmax(1).cpu().numpy() == self._split_labels).sum())
+            self.right = self._right() if len(split) else 0
         # There is no test set; its one entry says that this is cycle 0, and the view does not show it.
         measured = (self.right,) if len(split) else ()
         self._episode = Episode(seed, labeled, known[labeled], len(labeled), (0,), measured)
+
+    def _right(self) -> int:
+        everything = torch.arange(len(self._held), device=self._held.device)
+        logits = self._learner.infer(self._held, everything)["logits"]
+        return int((logits.argmax(1).cpu().numpy() == self._split_labels).sum())
 
     def view(self, query_size: int) -> View:
         """Returns a view for a query of so many images (B).
@@ -207,8 +210,8 @@ def _check(features: np.ndarray, labels: Indices, num_classes: int, split: Indic
 
 def _unit_length(features: np.ndarray) -> np.ndarray:
     rows = np.asarray(features, dtype=np.float32)
-    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
-    return rows / np.maximum(lengths, 1e-12)
+    scaled: np.ndarray = rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
+    return scaled
 
 
 def _images(embedding: np.ndarray, rows: Indices, runtime: Runtime) -> ImageSet:

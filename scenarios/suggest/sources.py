@@ -18,7 +18,7 @@ _UNLABELED = frozenset(("unlabeled", "unlabelled"))
 
 
 @dataclass(frozen=True)
-class Source:
+class Gathered:
     """What a folder holds.
 
     Attributes:
@@ -36,7 +36,7 @@ class Source:
 
 def found(
     root: Path, given: Sequence[Path], batches: Sequence[Path], outside: Path, class_folders: bool | None
-) -> Source:
+) -> Gathered:
     """Lists the images below a folder and reads their labels from everywhere.
 
     Args:
@@ -70,7 +70,7 @@ def found(
                 sources.append((str(path), label_files.read(path, files, root)))
     if named:
         sources.append(("its class folder", Labels(dict(_of_folders(files)))))
-    return Source(files, label_files.joined(sources), below.passed, named)
+    return Gathered(files, label_files.joined(sources), below.passed, named)
 
 
 def _of_folders(files: Sequence[str]) -> Iterator[tuple[str, str]]:
