@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 import agents
@@ -108,10 +109,12 @@ def pick(asking: Asking, name: str, size: int, classes: tuple[str, ...], seed: i
 def _different(view: View, chosen: Indices) -> NDArray[np.bool_]:
     """Returns which of the chosen images, bool (n,), are like none that comes before and is different itself."""
     points = view.features(chosen)
-    alike = (geometry.squared_distances(points, points) < 2 * (1 - ALIKE)).cpu().numpy()
     different = np.zeros(len(chosen), dtype=bool)
-    for place, row in enumerate(alike):
-        different[place] = not (row[:place] & different[:place]).any()
+    place = 0
+    for block in torch.split(points, max(1, geometry.BLOCK // len(points))):
+        for row in (geometry.squared_distances(block, points) < 2 * (1 - ALIKE)).cpu().numpy():
+            different[place] = not (row[:place] & different[:place]).any()
+            place += 1
     return different
 
 

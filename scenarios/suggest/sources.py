@@ -14,6 +14,7 @@ from alenv import errors
 from alenv.data import files_below, folder_names, label_files
 from alenv.data.label_files import Labels
 
+OWN_FILES = ("batch.json", "labelstudio.json")  # of a batch folder, in which nobody writes labels
 _UNLABELED = frozenset(("unlabeled", "unlabelled"))
 
 
@@ -42,7 +43,8 @@ def found(
     Args:
         root: The folder.
         given: Label files.
-        batches: Batch folders, whose ``labels.csv`` and ``batch.csv`` are read.
+        batches: Batch folders, of which every CSV or JSON file is read: ``labels.csv``, ``batch.csv`` with labels
+            filled in, exports of Label Studio.
         outside: The project, whose own pictures are none of the images.
         class_folders: Whether subfolders are named by class; None = where a folder ``unlabeled`` lies beside them.
 
@@ -65,8 +67,8 @@ def found(
     named = any(_plain(top) in _UNLABELED for top in tops) if class_folders is None else class_folders
     sources = [(str(path), label_files.read(path, files, root)) for path in given]
     for batch in batches:
-        for path in (batch / "labels.csv", batch / "batch.csv"):
-            if path.exists():
+        for path in sorted(batch.glob("[!.]*")):
+            if path.suffix.lower() in (".csv", ".json") and path.name not in OWN_FILES:
                 sources.append((str(path), label_files.read(path, files, root)))
     if named:
         sources.append(("its class folder", Labels(dict(_of_folders(files)))))

@@ -67,8 +67,8 @@ def suggest(
 ) -> Suggestion:
     """Chooses the images of a folder that are to be labeled next, and writes them as a new batch folder.
 
-    Labels are read from ``labels``, from subfolders named by class, and from every ``labels.csv`` and ``batch.csv`` in
-    the batch folders of the project. A fifth of each class's labels measures accuracy and never teaches.
+    Labels are read from ``labels``, from subfolders named by class, and from every CSV and JSON file that lies in a
+    batch folder of the project. A fifth of each class's labels measures accuracy and never teaches.
 
     Args:
         root: The folder of the images.

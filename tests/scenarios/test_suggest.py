@@ -192,6 +192,8 @@ def test_label_studio_round_trip(folder: tuple[Path, dict[str, str]]) -> None:
     back = root.parent / "export.json"
     back.write_text(json.dumps(tasks), encoding="utf-8")
     assert label_files.read(back, truth, root).classes == predicted
+    shutil.copy(back, found.folder / "project-1-at-2026.json")
+    assert sum(asked(root).labels.values()) == 6
     for task in tasks:  # by the image's address alone
         del task["data"]["file"]
     back.write_text(json.dumps(tasks), encoding="utf-8")
