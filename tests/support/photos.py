@@ -33,5 +33,5 @@ def quadrants(images: np.ndarray) -> np.ndarray:
     half = images.shape[1] // 2
     x = images.astype(np.float32) / 255 - 0.5
     means = [x[:, i : i + half, j : j + half].mean((1, 2)) for i in (0, half) for j in (0, half)]
-    fine = x[:, ::16, ::16].reshape(len(x), -1)  # without it all images of one color were near-duplicates
+    fine = x[:, ::32, ::32].reshape(len(x), -1)  # without it all images of one color were near-duplicates
     return np.concatenate([*means, 0.5 * fine], axis=1)
