@@ -13,6 +13,7 @@ from alenv.registration import ENVIRONMENTS, environment_id, is_batched, registe
 from alenv.settings import Protocol, Recipe
 
 if TYPE_CHECKING:
+    from alenv.asking import Asking
     from alenv.batch_view import BatchView
     from alenv.batched_env import BatchedEnv
     from alenv.data import Dataset
@@ -38,6 +39,7 @@ __all__ = [
     "ENVIRONMENTS",
     "STATS_SIZE",
     "ActiveLearningEnv",
+    "Asking",
     "Augmentation",
     "BatchView",
     "BatchedEnv",
@@ -67,6 +69,7 @@ __all__ = [
 # Where the names are that need torch or time; they load when they are asked for.
 _PLACES = {
     "ActiveLearningEnv": ("alenv.env", "ActiveLearningEnv"),
+    "Asking": ("alenv.asking", "Asking"),
     "Augmentation": ("alenv.learners.augmentation", "Augmentation"),
     "BatchView": ("alenv.batch_view", "BatchView"),
     "BatchedEnv": ("alenv.batched_env", "BatchedEnv"),

@@ -190,7 +190,7 @@ def _compute(dataset: Dataset, name: str, size: int) -> np.ndarray:
         most = _FIT_IMAGES if features(train[:1]).shape[1] <= 4096 else 4096
         sample = train[np.linspace(0, len(train) - 1, min(len(train), most)).astype(np.int64)]
         x = torch.cat(list(pool.map(features, _chunks(sample, chunk))))
-        projection = _fit_projection(x, size, standardize=name == "patches")
+        projection = fit_projection(x, size, standardize=name == "patches")
 
         return _all_rows(dataset, lambda images: projection.apply(features(images)), chunk, pool, advance)
 
@@ -242,7 +242,7 @@ def _workers(most: int = 16) -> Iterator[ThreadPoolExecutor]:
         torch.set_num_threads(before)
 
 
-class _Projection(NamedTuple):
+class Projection(NamedTuple):
     """Centers, scales and rotates features; without a basis it leaves the number of dimensions."""
 
     mean: Tensor  # (F,)
@@ -250,11 +250,12 @@ class _Projection(NamedTuple):
     basis: Tensor | None  # (F, D)
 
     def apply(self, features: Tensor) -> Tensor:
+        """Returns float32 (n, D) of features, float32 (n, F)."""
         rows = (features - self.mean) / self.scale
         return rows if self.basis is None else rows @ self.basis
 
 
-def _fit_projection(x: Tensor, size: int, standardize: bool) -> _Projection:
+def fit_projection(x: Tensor, size: int, standardize: bool) -> Projection:
     """Fits the principal components of features, float32 (n, F), which are overwritten."""
     width = x.shape[1]
     mean = x.mean(0)
@@ -264,13 +265,13 @@ def _fit_projection(x: Tensor, size: int, standardize: bool) -> _Projection:
         scale = x.square().mean(0).sqrt().clamp_min(1e-6)
         x /= scale
     if width <= size:
-        return _Projection(mean, scale, None)
+        return Projection(mean, scale, None)
     by_gram = len(x) < width
     vectors = torch.linalg.eigh((x @ x.T if by_gram else x.T @ x).double())[1].flip(1)[:, :size].float()
     basis = torch.nn.functional.normalize(x.T @ vectors, dim=0, eps=1e-6) if by_gram else vectors
     # The sign of an eigenvector is arbitrary; fixing it keeps rows equal across linear algebra libraries.
     largest = basis.gather(0, basis.abs().argmax(0, keepdim=True))
-    return _Projection(mean, scale, basis * torch.where(largest < 0, -1.0, 1.0))
+    return Projection(mean, scale, basis * torch.where(largest < 0, -1.0, 1.0))
 
 
 def _pixels(dataset: Dataset) -> Features:

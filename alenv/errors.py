@@ -66,6 +66,10 @@ class UnreadableImages(AlenvError):
     """An image folder holds files that cannot be decoded, or holds no usable images."""
 
 
+class InvalidLabels(AlenvError):
+    """A file of labels cannot be read, or does not fit the images."""
+
+
 class StorageError(AlenvError):
     """A file could not be written (disk full, folder read-only)."""
 

@@ -34,12 +34,21 @@ def features(dataset: Dataset) -> Callable[[np.ndarray], Tensor]:
     Square roots tame the few centroids that match large even areas; without them they rule the principal
     components. The coarser resolution doubles what a patch sees.
     """
-    most = max(dataset.image_shape[:2])
-    sizes = [-(-most // 32)]  # larger images are first averaged down to 32 pixels at most
-    if min(dataset.image_shape[:2]) // (2 * sizes[0]) >= 8:
+    return described_by(dictionaries(dataset.train_images))
+
+
+def dictionaries(images: np.ndarray) -> Scales:
+    """Learns dictionaries from images, uint8 (n, H, W, C), each with the reduction that it belongs to."""
+    sides = images.shape[1:3]
+    sizes = [-(-max(sides) // 32)]  # larger images are first averaged down to 32 pixels at most
+    if min(sides) // (2 * sizes[0]) >= 8:
         sizes.append(2 * sizes[0])
     generator = torch.Generator().manual_seed(SEED)
-    scales = [(size, dictionary(dataset.train_images, size, generator)) for size in sizes]
+    return [(size, dictionary(images, size, generator)) for size in sizes]
+
+
+def described_by(scales: Scales) -> Callable[[np.ndarray], Tensor]:
+    """Returns the features by given dictionaries: images, uint8 (b, H, W, C), to float32 (b, 8 * K)."""
 
     def of(images: np.ndarray) -> Tensor:
         x = as_tensor(images)
@@ -55,6 +64,9 @@ class Dictionary(NamedTuple):
     whitening: Tensor  # (d, d)
     # Rows (z, |z|^2, 1) of whitened patches z times this are squared distances to the centroids.
     distances: Tensor  # (d + 2, K)
+
+
+Scales = list[tuple[int, Dictionary]]
 
 
 def dictionary(images: np.ndarray, reduction: int, generator: torch.Generator) -> Dictionary:

@@ -289,7 +289,7 @@ class Protocol:
         return dataclasses.replace(self, budget=budget)
 
 
-FOLDER_OPTIONS = ("root", "image_size", "on_corrupt", "test_share", "split_seed")
+FOLDER_OPTIONS = ("root", "image_size", "on_corrupt", "test_share", "split_seed", "labels")
 OBSERVATIONS = ("candidates", "stats", "progress")
 
 
@@ -313,6 +313,8 @@ class Options:
         on_corrupt: ``"raise"`` or ``"skip"`` unreadable files of an image folder.
         test_share: Share of a folder without ``train/`` and ``test/`` that becomes the test set.
         split_seed: Seed of that split.
+        labels: File with the classes of an image folder's images, CSV or an export of Label Studio; None = its folders
+            say them.
         default_device: What ``device="auto"`` means.
 
     Raises:
@@ -332,6 +334,7 @@ class Options:
     on_corrupt: str = choice("raise", "raise", "skip")
     test_share: float = real(0.2)
     split_seed: int = integer(0, 0)
+    labels: str | None = text_or_none()
     default_device: str = text("auto")
 
     def __post_init__(self) -> None:

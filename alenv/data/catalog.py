@@ -53,14 +53,15 @@ def load(name: str, **options: Any) -> Dataset:
     Args:
         name: One of :func:`names`.
         **options: For ``"image_folder"`` those of :func:`alenv.data.image_folder.inspect` (``root``,
-            ``image_size``, ``test_share``, ``split_seed``, ``on_corrupt``); the others take none. None means
-            not given.
+            ``image_size``, ``test_share``, ``split_seed``, ``on_corrupt``, ``labels``); the others take none. None
+            means not given.
 
     Raises:
         UnknownName: There is no such dataset or option.
         DatasetNotFound: The dataset is not cached and cannot be downloaded, or the folder does not exist.
         CorruptDataset: The cached files are damaged.
         UnreadableImages: Images of an image folder cannot be decoded.
+        InvalidLabels: A file of labels cannot be read or does not fit.
         StorageError: The cache cannot be written.
     """
     check_name(name)

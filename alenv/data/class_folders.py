@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from alenv import errors
-from alenv.data import folder_names
+from alenv.data import folder_names, label_files
 from alenv.data.files_below import Found, find, is_litter
 
 # The stored order of files that come sorted by class; the seed is recorded with the data.
@@ -28,7 +28,7 @@ class ClassFolders:
         files: Paths relative to the root, sorted within each class.
         labels: int64 (n,), the position of each file's class in ``class_names``.
         passed: How many files of each kind are no images.
-        loose: How many images lie beside the class folders, and so have no class.
+        loose: How many images lie beside the class folders, or have no label, and so have no class.
     """
 
     class_names: tuple[str, ...]
@@ -138,6 +138,25 @@ def list_class_folders(root: Path, split: str = "") -> ClassFolders:
     return ClassFolders(
         tuple(map(_composed, names)), tuple(files), labels.astype(np.int64), passed, len(beside.images)
     )
+
+
+def list_labeled(root: Path, labels: Path) -> ClassFolders:
+    """Lists the images below ``root`` that a file of labels has a class for; see ``label_files.read``.
+
+    Raises:
+        InvalidLabels: The file cannot be read, does not fit the images, or names fewer than two classes.
+        DatasetNotFound: The folder does not exist or cannot be listed.
+    """
+    visible_folders(root)
+    found = find(root)
+    files = [os.path.relpath(file, root) for file in found.images]
+    known = label_files.read(labels, files, root)
+    if len(known.names) < 2:
+        raise errors.InvalidLabels(f"{labels} names {len(known.names)} classes; give labels of at least two.")
+    order = sorted(known.classes, key=lambda file: (known.classes[file], file))
+    place = {name: number for number, name in enumerate(known.names)}
+    numbers = np.array([place[known.classes[file]] for file in order], dtype=np.int64)
+    return ClassFolders(known.names, tuple(order), numbers, found.passed, len(files) - len(order))
 
 
 def list_splits(root: Path, splits: Splits) -> tuple[ClassFolders, ClassFolders]:

@@ -26,8 +26,9 @@ class Findings:
         root: The folder.
         splits: Its train and test folder, or None where it has none.
         left_out: How many images lie in each folder beside the two.
-        loose: How many images lie beside the class folders.
+        loose: How many images lie beside the class folders, or have no label.
         passed: How many files of each kind are no images.
+        labels: The file that gives the classes, where folders do not.
     """
 
     root: Path
@@ -35,16 +36,24 @@ class Findings:
     left_out: Mapping[str, int]
     loose: int
     passed: Counter[str]
+    labels: Path | None = None
 
     @classmethod
-    def of(cls, root: Path, train: ClassFolders, test: ClassFolders, splits: Splits | None) -> Findings:
+    def of(
+        cls,
+        root: Path,
+        train: ClassFolders,
+        test: ClassFolders,
+        splits: Splits | None,
+        labels: Path | None = None,
+    ) -> Findings:
         """Counts what lies beside the listed files.
 
         Raises:
             UnreadableImages: A folder cannot be listed.
         """
         if splits is None:  # both are parts of one list
-            return cls(root, None, {}, train.loose, train.passed)
+            return cls(root, None, {}, train.loose, train.passed, labels)
         beside = find(root, deep=False)
         others = {name: find(root / name) for name in splits.left_out}
         passed = sum((other.passed for other in others.values()), train.passed + test.passed + beside.passed)
@@ -70,13 +79,16 @@ class Findings:
         absent = set(range(len(names))) - set(np.unique(test.labels).tolist())
         if absent:
             parts.append(f"no test images of {_shortened([names[label] for label in sorted(absent)])}")
-        if below := self._folders_below(train, test):
+        if self.labels is None and (below := self._folders_below(train, test)):
             parts.append(
                 f"images of {len(below):,} folders below the class folders ({_shortened(below)}) taken for the "
                 "class above them"
             )
         left = [f"{name}/ ({count:,} images)" for name, count in self.left_out.items()]
-        left += [f"{self.loose:,} images outside the class folders"] if self.loose else []
+        what = (
+            "outside the class folders" if self.labels is None else f"without a label in {self.labels.name}"
+        )
+        left += [f"{self.loose:,} images {what}"] if self.loose else []
         if left:
             parts.append(f"left out: {', '.join(left)}")
         if self.passed:

@@ -18,6 +18,7 @@ from alenv.data.class_folders import (
     ClassFolders,
     find_splits,
     list_class_folders,
+    list_labeled,
     list_splits,
 )
 from alenv.data.dataset import Dataset
@@ -28,7 +29,7 @@ from alenv.data.unreadable import described
 
 NAME = "image_folder"
 SOURCE = "image folder"
-OPTIONS = ("root", "image_size", "test_share", "split_seed", "on_corrupt")
+OPTIONS = ("root", "image_size", "test_share", "split_seed", "on_corrupt", "labels")
 
 # Raised when decoding changes, so that cached pixels of an older version are made again.
 _VERSION = 2
@@ -126,6 +127,7 @@ def inspect(
     test_share: float = 0.2,
     split_seed: int = 0,
     on_corrupt: str = "raise",
+    labels: str | Path | None = None,
 ) -> ImageFolder:
     """Lists an image folder without opening an image.
 
@@ -133,7 +135,8 @@ def inspect(
     as split; without a test folder, one of validation is the test set. Otherwise each subfolder is a class
     and a stratified share becomes the test set. Names that can be no class are refused. Images are stored
     with one channel if every file has a grey mode (1-bit, 8-bit or 16-bit grey, with or without alpha), else
-    with three.
+    with three. With ``labels`` the classes are those of a file, whatever the folders are called, and images without a
+    label are left out.
 
     Args:
         root: The folder.
@@ -142,8 +145,10 @@ def inspect(
         test_share: Share of the test set in a folder without one, in (0, 1).
         split_seed: Seed of that split.
         on_corrupt: ``"raise"`` refuses a folder with unreadable images, ``"skip"`` leaves them out.
+        labels: A CSV file or an export of Label Studio; see ``label_files.read``.
 
     Raises:
+        InvalidLabels: ``labels`` cannot be read, or names images that are not there.
         DatasetNotFound: There is no such folder.
         UnreadableImages: It is no folder of class folders, or it is not clear what its classes are.
         InvalidProtocol: An option is outside its range.
@@ -157,12 +162,16 @@ def inspect(
         raise errors.DatasetNotFound(f"root={root!r} is not the path of a folder; give a string.")
     _check_options(image_size, test_share, split_seed, on_corrupt)
     path = Path(root).expanduser().resolve()
-    splits = find_splits(path)
+    given = None if labels is None else Path(labels).expanduser().resolve()
+    splits = find_splits(path) if given is None else None
     if splits is not None:
         train, test, seed = *list_splits(path, splits), ORDER_SEED
     else:
-        train, test, seed = *_split(path, test_share, split_seed), split_seed
-    options = (_VERSION, str(path), image_size, test_share, split_seed, on_corrupt)
+        everything = list_class_folders(path) if given is None else list_labeled(path, given)
+        train, test, seed = *_split(path, everything, test_share, split_seed), split_seed
+    options: tuple[object, ...] = (_VERSION, str(path), image_size, test_share, split_seed, on_corrupt)
+    if given is not None:
+        options = (*options, str(given))
     place = hashlib.sha256(json.dumps(options).encode()).hexdigest()[:12]
     slug = re.sub(r"[^a-z0-9]+", "-", path.name.lower()).strip("-")[:40]
     return ImageFolder(
@@ -173,13 +182,14 @@ def inspect(
         train=train,
         test=test,
         folder=cache.root() / f"{NAME}-{slug}-{place}",
-        fingerprint=_fingerprint(path, train.files + test.files),
-        findings=Findings.of(path, train, test, splits),
+        fingerprint=_fingerprint(path, train, test, given),
+        findings=Findings.of(path, train, test, splits, given),
     )
 
 
-def _split(root: Path, test_share: float, seed: int) -> tuple[ClassFolders, ClassFolders]:
-    everything = list_class_folders(root)
+def _split(
+    root: Path, everything: ClassFolders, test_share: float, seed: int
+) -> tuple[ClassFolders, ClassFolders]:
     wanted = max(1, round(len(everything.files) * test_share))
     train, test = stratified_split(everything.labels, wanted, seed)
     if len(test) == 0:
@@ -200,13 +210,23 @@ def _check_options(image_size: int, test_share: float, split_seed: int, on_corru
         raise errors.unknown("value of on_corrupt", on_corrupt, ("raise", "skip"))
 
 
-def _fingerprint(root: Path, files: tuple[str, ...]) -> str:
+def _fingerprint(root: Path, train: ClassFolders, test: ClassFolders, labels: Path | None) -> str:
     digest = hashlib.sha256()
-    for name in sorted(files):
+    classes = {}
+    if labels is not None:  # of folders, the names say them
+        for split in (train, test):
+            classes.update(
+                {
+                    file: split.class_names[label]
+                    for file, label in zip(split.files, split.labels, strict=True)
+                }
+            )
+    for name in sorted(train.files + test.files):
         try:
             facts = os.stat(root / name)
             state = f"{facts.st_size}\0{facts.st_mtime_ns}"
         except OSError:  # a link to nowhere; decoding reports it by name
             state = "unreadable"
-        digest.update(f"{name}\0{state}\n".encode("utf-8", "surrogateescape"))
+        label = f"\0{classes[name]}" if classes else ""
+        digest.update(f"{name}\0{state}{label}\n".encode("utf-8", "surrogateescape"))
     return digest.hexdigest()

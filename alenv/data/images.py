@@ -119,6 +119,23 @@ def decode(file: Path, image_shape: tuple[int, int, int]) -> np.ndarray:
     return _decode(file, image_shape, _FULL_BITS).row
 
 
+def picture(file: Path, most: int) -> Image.Image:
+    """Reads one image whole: upright, in color, reduced where it is larger than ``most`` pixels; see ``decode``.
+
+    Args:
+        file: The image file, of which the first frame is read.
+        most: Pixels that neither side of the result has more of.
+
+    Raises:
+        Exception: Whatever the decoder of that format raises.
+    """
+    with open_image(file) as opened:
+        opened.draft(opened.mode, (2 * most, 2 * most))
+        found = _upright(opened, _FULL_BITS).image.convert("RGB")
+    found.thumbnail((most, most))
+    return found
+
+
 def decode_all(root: Path, split: ClassFolders, reading: Reading, title: str) -> Iterator[RowBlock]:
     """Yields the rows of image files in their order, decoded by threads.
 
@@ -170,19 +187,31 @@ def _decode(file: Path, shape: tuple[int, int, int], bits: int) -> _Decoded:
         if min(opened.size) >= 4 * max(height, width):
             # A JPEG decodes several times faster at a power-of-two fraction of its size.
             opened.draft(opened.mode, (2 * width, 2 * height))
-        # A file of 16 bits a color; a BMP's "BGR;16" has 16 bits a pixel.
-        deep_color = opened.mode[0] != "I" and re.search(r"(?<!BGR);16", str(opened.tile)) is not None
-        image = ImageOps.exif_transpose(opened)
-        peak = 0
-        if image.mode == "F":
-            raise unreadable.UnusablePixels(unreadable.FLOAT)
-        if image.mode.startswith("I"):
-            image, peak = _eight_bit(image, bits)
-        elif deep_color:
-            peak = _peak_of_colors(image, bits)
-        image = _on_white(image).convert("L" if channels == 1 else "RGB")
+        upright = _upright(opened, bits)
+        image = upright.image.convert("L" if channels == 1 else "RGB")
         image = ImageOps.fit(image, (width, height), Image.Resampling.BILINEAR)
-        return _Decoded(np.asarray(image, dtype=np.uint8).reshape(shape), peak, several)
+        return _Decoded(np.asarray(image, dtype=np.uint8).reshape(shape), upright.peak, several)
+
+
+class _Upright(NamedTuple):
+    image: Image.Image
+    peak: int  # see ``_Decoded``
+
+
+def _upright(opened: ImageFile.ImageFile, bits: int) -> _Upright:
+    """Turns a picture upright, scales it to eight bits a color and lays it on white."""
+    from PIL import ImageOps  # noqa: PLC0415  (`import alenv` stays light)
+
+    # A file of 16 bits a color; a BMP's "BGR;16" has 16 bits a pixel.
+    deep_color = opened.mode[0] != "I" and re.search(r"(?<!BGR);16", str(opened.tile)) is not None
+    image, peak = ImageOps.exif_transpose(opened), 0
+    if image.mode == "F":
+        raise unreadable.UnusablePixels(unreadable.FLOAT)
+    if image.mode.startswith("I"):
+        image, peak = _eight_bit(image, bits)
+    elif deep_color:
+        peak = _peak_of_colors(image, bits)
+    return _Upright(_on_white(image), peak)
 
 
 @functools.cache

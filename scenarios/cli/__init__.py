@@ -24,6 +24,7 @@ COMMANDS = {
     "run": ("scenarios.cli.run", "Run one of the paper's experiments."),
     "compare": ("scenarios.cli.compare", "Compare agents on one environment."),
     "report": ("scenarios.cli.report", "Show what a folder of runs holds, and draw it anew."),
+    "suggest": ("scenarios.cli.suggest", "Say which images of a folder to label next."),
     "train": ("scenarios.cli.train", "Train a query policy."),
     "evaluate": ("scenarios.cli.evaluate", "Play agents in many episodes, side by side."),
     "bench": ("scenarios.cli.bench", "Measure training, query and step speed."),

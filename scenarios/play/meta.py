@@ -16,7 +16,7 @@ from scenarios.play.checkpoint import FORMAT
 from scenarios.play.run_folder import Run
 
 # Recorded as resolved, changing no result, or a mere place: a folder's images are part of the checksum.
-_LEFT_OUT = ("device", "default_device", "threads", "allow_peek", "root")
+_LEFT_OUT = ("device", "default_device", "threads", "allow_peek", "root", "labels")
 _PACKAGES = ("alenv", "gymnasium", "numpy", "scikit-learn", "torch", "torchvision")
 
 

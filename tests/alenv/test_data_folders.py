@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import gymnasium as gym
 import numpy as np
 import pytest
 from hypothesis import given
@@ -430,3 +431,73 @@ def test_importing_the_data_package_is_light() -> None:
     root = Path(__file__).parents[2]
     done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+# Labels in a file
+
+
+def labeled(root: Path, text: str) -> Path:
+    """Writes a file of labels beside the folder."""
+    file = root.parent / "labels.csv"
+    file.write_text(text)
+    return file
+
+
+def test_labels_may_come_from_a_file(tmp_path: Path) -> None:
+    root = write_folder(tmp_path / "mine", names=("x", "unlabeled", "test"))
+    save(root / "loose.png", 200)
+    lines = [f"x/{n:02}.png,{'odd' if n % 2 else 'even'}" for n in range(10)]
+    lines += [f"unlabeled/{n:02}.png,third" for n in range(5)] + ["loose.png,odd", "x/05.png,"]
+    file = labeled(root, "\n".join(["file,label", *lines]))
+    loaded = data.load("image_folder", root=str(root), labels=str(file), image_size=16)
+    assert loaded.class_names == ("even", "odd", "third")
+    found = rows_by_level(loaded)
+    assert found == {
+        **{n: n % 2 for n in range(10)},
+        **{60 + n: 2 for n in range(5)},
+        200: 1,
+    }
+    assert loaded.found is not None
+    assert "15 images without a label in labels.csv" in loaded.found
+
+
+def test_a_changed_label_is_another_dataset(tmp_path: Path) -> None:
+    root = write_folder(tmp_path / "mine")
+    text = "file,label\n" + "".join(f"{c}/{n:02}.png,{c}\n" for c in ("ant", "bee") for n in range(5))
+    given = {"root": str(root), "labels": str(labeled(root, text)), "image_size": 16}
+    first = data.load("image_folder", **given)
+    assert data.load("image_folder", **given) is first
+    labeled(root, text.replace("ant/00.png,ant", "ant/00.png,bee"))
+    second = data.load("image_folder", **given)
+    assert second.checksum != first.checksum
+    assert rows_by_level(second)[0] == 1
+    assert data.load("image_folder", root=str(root), image_size=16).class_names == ("ant", "bee", "cat")
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("file,label\nant/00.png,ant\nno.png,bee\n", r"names 1 images that are not in .*: no\.png"),
+        ("file,label\nant/00.png,ant\nant/01.png,ant\n", "names 1 classes; give labels of at least two"),
+        ("file,label\nant/00.png,ant\nbee/00.png,bee\n", "one image per class"),
+    ],
+)
+def test_labels_that_do_not_fit_are_refused(tmp_path: Path, text: str, sentence: str) -> None:
+    root = write_folder(tmp_path / "mine")
+    with pytest.raises(errors.AlenvError, match=sentence):
+        data.load("image_folder", root=str(root), labels=str(labeled(root, text)))
+
+
+def test_only_labeled_images_form_the_pool(tmp_path: Path) -> None:
+    root = write_folder(tmp_path / "mine", per_class=20)
+    lines = [f"{c}/{n:02}.png,{c}" for c in ("ant", "bee", "cat") for n in range(15)]
+    env = gym.make(
+        "ALImageFolderRidge-v0",
+        root=str(root),
+        labels=str(labeled(root, "\n".join(["file,label", *lines]))),
+        embedding="pixels",
+        **{"validation": 6, "initial_size": 6, "query_size": 3, "budget": 9, "image_size": 16},
+    )
+    env.reset(seed=0)
+    assert len(env.unwrapped.rows) == 30  # 45 labeled, 9 of them the test set, 6 the validation split
+    assert all(int(Path(path).stem) < 15 for path in env.unwrapped.paths)

@@ -12,7 +12,8 @@ MAY_IMPORT = {
     "play": {"plan"},
     "report": {"plan", "play"},
     "bench": {"plan"},
-    "cli": {"plan", "play", "report", "bench"},
+    "suggest": set(),
+    "cli": {"plan", "play", "report", "bench", "suggest"},
 }
 READERS = {"comparison_folder", "record", "run_folder"}  # what a report may know of playing
 

@@ -1,0 +1,113 @@
+"""``alenv suggest``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from alenv.data import unreadable
+from alenv.errors import AlenvError
+from scenarios.cli.options import say
+
+if TYPE_CHECKING:
+    from scenarios.suggest import Suggestion
+
+
+@click.command()
+@click.argument("root", metavar="DIR")
+@click.option(
+    "--labels", "labels", metavar="FILE", multiple=True, help="A CSV file or an export of Label Studio."
+)
+@click.option("--size", type=click.IntRange(1), default=100, show_default=True, help="Images of the batch.")
+@click.option("--out", metavar="PATH", help="Folder of the project.  [default: ./NAME-labeling]")
+@click.option("--agent", metavar="NAME", help="Who chooses.  [default: typiclust at first, then learned]")
+@click.option(
+    "--features", metavar="NAME", help="What describes the images.  [default: imagenet, else patches]"
+)
+@click.option("--seed", type=click.IntRange(0), help="Of the validation split and the agent.  [default: 0]")
+@click.option(
+    "--class-folders/--no-class-folders",
+    default=None,
+    help="Whether subfolders are classes.  [default: where a folder unlabeled lies beside them]",
+)
+@click.option(
+    "--apply", "applied", metavar="FILE", multiple=True, help="Make class folders of these labels instead."
+)
+@click.option("--link", is_flag=True, help="With --apply: of symbolic links; images stay where they are.")
+@click.option("--json", "as_json", is_flag=True, help="Print what was found as JSON.")
+def suggest(
+    *,
+    root: str,
+    labels: tuple[str, ...],
+    size: int,
+    out: str | None,
+    agent: str | None,
+    features: str | None,
+    seed: int | None,
+    class_folders: bool | None,
+    applied: tuple[str, ...],
+    link: bool,
+    as_json: bool,
+) -> None:
+    """Say which images of the folder DIR to label next.
+
+    Writes a new folder batch-001, batch-002, ... with batch.csv, tasks for Label Studio, a contact sheet and
+    label.html, in which the batch is labeled by keys. Put the labels.csv that it saves into the batch folder and
+    repeat the command: it reads them. Labels may also come as --labels FILE, or as folders named by class beside a
+    folder unlabeled; none at all is fine. No image is moved or changed.
+    """
+    from scenarios.suggest import suggesting  # noqa: PLC0415  (torch loads only for what has passed)
+
+    if applied or link:
+        if not (applied and link):
+            raise AlenvError("--apply FILE and --link go together; give both, or neither.")
+        folder, count = suggesting.apply(root, (*applied, *labels), out=out)
+        click.echo(
+            json.dumps({"folder": str(folder), "links": count})
+            if as_json
+            else f"{count:,} links to images, by class, are in {folder}"
+        )
+        return
+    found = suggesting.suggest(
+        root,
+        labels,
+        size,
+        out=out,
+        agent=agent,
+        features=features,
+        seed=seed,
+        class_folders=class_folders,
+    )
+    if found.unreadable:
+        say(f"left out as unreadable: {unreadable.described(found.unreadable)}")
+    click.echo(json.dumps(found.numbers(), ensure_ascii=False) if as_json else _told(found))
+
+
+def _told(found: Suggestion) -> str:
+    """Returns what a person wants to know of a batch."""
+    total, classes = sum(found.labels.values()), len(found.labels)
+    folders = ", folders taken as classes" if found.class_folders else ""
+    unclear = f", {found.unclear:,} unclear" if found.unclear else ""
+    lines = [f"{found.images:,} images, {total:,} labeled ({classes} classes{folders}){unclear}"]
+    if found.labels:
+        few = sorted(found.labels.items(), key=lambda pair: (pair[1], pair[0]))[:5]
+        lines.append("fewest labels: " + ", ".join(f"{name} {count}" for name, count in few))
+    right, held_out = found.validation
+    if found.interval is not None:
+        low, high = (round(100 * share) for share in found.interval)
+        lines.append(
+            f"validation accuracy {100 * right / held_out:.0f} % [{low}, {high}] on {held_out:,} held-out labels"
+        )
+    else:
+        lines.append("no validation accuracy yet: a class needs five labels to hold one out")
+    passed = f", {found.near_duplicates:,} near-duplicates passed over" if found.near_duplicates else ""
+    lines.append(
+        f"{len(found.wanted):,} images to label, chosen by {found.agent} on {found.features}{passed}"
+    )
+    lines.append(f"{found.folder}")
+    page = Path(found.folder) / "label.html"
+    lines.append(f"Next: open {page}, save labels.csv beside it, and repeat this command.")
+    return "\n".join(lines)

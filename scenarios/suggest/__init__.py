@@ -1,0 +1,18 @@
+"""Which images to label next, asked of a person."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from scenarios.suggest.suggesting import Suggestion, apply, suggest
+
+__all__ = ["Suggestion", "apply", "suggest"]
+
+
+def __getattr__(name: str) -> Any:
+    from importlib import import_module  # noqa: PLC0415  (torch loads when a name is asked for)
+
+    if name not in __all__:
+        raise AttributeError(f"module 'scenarios.suggest' has no attribute {name!r}")
+    return getattr(import_module("scenarios.suggest.suggesting"), name)

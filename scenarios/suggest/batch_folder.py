@@ -1,0 +1,139 @@
+"""What a batch folder holds: a table, tasks of Label Studio, a contact sheet, and the page to label in."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+from xml.sax.saxutils import quoteattr
+
+from alenv import files
+from alenv.errors import StorageError
+from scenarios.suggest import pictures
+from scenarios.suggest.labeling_page import ShownImage, labeling_page
+
+COLUMNS = ("rank", "file", "label", "predicted", "confidence", "reason", "note")
+_FROM, _TO = "class", "image"  # names of Label Studio's two controls
+_VERSION = "alenv"
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """An image that is to be labeled.
+
+    Attributes:
+        file: Relative to the folder of the images.
+        predicted: Its class, or empty.
+        confidence: Its probability.
+        reason: Why it is asked for.
+    """
+
+    file: str
+    predicted: str
+    confidence: float
+    reason: str
+
+
+def write(
+    folder: Path, root: Path, classes: Sequence[str], wanted: Sequence[Wanted], summary: Mapping[str, Any]
+) -> None:
+    """Writes a new batch folder, whole or not at all.
+
+    Args:
+        folder: The folder, which does not exist.
+        root: The folder of the images.
+        classes: Names of the classes so far.
+        wanted: The images, the first one to be labeled first.
+        summary: What ``batch.json`` keeps.
+
+    Raises:
+        StorageError: It cannot be written, or is there already.
+    """
+    if folder.exists():
+        raise StorageError(f"{folder} exists already; repeat the command.")
+    thumbs = [pictures.thumb(root / each.file) for each in wanted]
+    shown = [
+        ShownImage(
+            each.file,
+            _address(root / each.file, folder),
+            pictures.data_url(thumb),
+            pictures.preview(root / each.file),
+            each.predicted,
+            round(each.confidence, 4),
+            each.reason,
+        )
+        for each, thumb in zip(wanted, thumbs, strict=True)
+    ]
+    key = hashlib.sha256(json.dumps([str(folder), *(each.file for each in wanted)]).encode()).hexdigest()
+    title = f"{root.name}, {folder.name.replace('-', ' ')}"
+
+    def fill(place: Path) -> None:
+        (place / "batch.csv").write_text(_table(wanted), encoding="utf-8")
+        (place / "batch.json").write_text(json.dumps(summary, indent=1, ensure_ascii=False), encoding="utf-8")
+        tasks = json.dumps(_tasks(root, wanted), indent=1, ensure_ascii=False)
+        (place / "labelstudio.json").write_text(tasks, encoding="utf-8")
+        (place / "labelstudio.xml").write_text(_interface(classes), encoding="utf-8")
+        captions = [each.predicted for each in wanted]
+        pictures.sheet(thumbs, captions).save(place / "sheet.png")
+        page = labeling_page(title, f"{folder.name} {key[:16]}", classes, shown)
+        (place / "label.html").write_text(page, encoding="utf-8")
+
+    files.publish_folder(folder, fill, "choose another folder with --out")
+
+
+def _address(file: Path, folder: Path) -> str:
+    """Returns where a file lies, seen from a folder, as a browser reads it."""
+    try:
+        return quote(Path(os.path.relpath(file, folder)).as_posix())
+    except ValueError:  # another drive of Windows
+        return file.as_uri()
+
+
+def _table(wanted: Sequence[Wanted]) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for rank, each in enumerate(wanted, 1):
+        confidence = f"{each.confidence:.4f}" if each.predicted else ""
+        writer.writerow([rank, each.file, "", each.predicted, confidence, each.reason, ""])
+    return text.getvalue()
+
+
+def _tasks(root: Path, wanted: Sequence[Wanted]) -> list[dict[str, Any]]:
+    """Returns tasks whose images Label Studio serves from the folder that ``root`` lies in (its document root)."""
+    tasks = []
+    for rank, each in enumerate(wanted, 1):
+        data = {
+            "image": f"/data/local-files/?d={quote(f'{root.name}/{each.file}')}",
+            "file": each.file,
+            "rank": rank,
+            "reason": each.reason,
+        }
+        task: dict[str, Any] = {"data": data}
+        if each.predicted:
+            result = {
+                "from_name": _FROM,
+                "to_name": _TO,
+                "type": "choices",
+                "value": {"choices": [each.predicted]},
+            }
+            score = round(each.confidence, 4)
+            task["predictions"] = [{"model_version": _VERSION, "score": score, "result": [result]}]
+        tasks.append(task)
+    return tasks
+
+
+def _interface(classes: Sequence[str]) -> str:
+    """Returns the labeling interface of Label Studio that fits the tasks."""
+    choices = "\n".join(f"    <Choice value={quoteattr(name)}/>" for name in classes)
+    return (
+        f'<View>\n  <Image name="{_TO}" value="$image"/>\n'
+        f'  <Choices name="{_FROM}" toName="{_TO}" choice="single">\n{choices}\n  </Choices>\n</View>\n'
+    )

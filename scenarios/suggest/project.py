@@ -1,0 +1,156 @@
+"""The folder of a labeling project: what is fixed at its first use, and one folder per batch."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import filelock
+
+from alenv import files
+from alenv.errors import CorruptRun, RunConflict
+
+FILE = "project.json"
+SHARE = 5  # one label of so many of a class measures and does not teach
+_ADVICE = "choose another folder with --out"
+
+
+@dataclass
+class Project:
+    """A labeling project.
+
+    Attributes:
+        path: Its folder.
+        root: The folder of the images.
+        seed: Decides which labels measure.
+        validation: Files whose labels measure accuracy; never trained on, and never fewer.
+        trained: Files whose labels have taught.
+    """
+
+    path: Path
+    root: Path
+    seed: int = 0
+    validation: list[str] = field(default_factory=list)
+    trained: list[str] = field(default_factory=list)
+
+    def batches(self) -> list[Path]:
+        """Returns the folders of the batches, the first one first."""
+        return [folder for _, folder in sorted(_numbered(self.path, "batch"))]
+
+    def free(self, kind: str) -> Path:
+        """Returns the next folder ``KIND-001``, ``KIND-002`` and so on, which does not exist yet."""
+        last = max((number for number, _ in _numbered(self.path, kind)), default=0)
+        return self.path / f"{kind}-{last + 1:03d}"
+
+    def divide(self, classes: Mapping[str, str]) -> list[str]:
+        """Takes a fifth of each class's labels for validation, from those that have not taught, and remembers all.
+
+        Args:
+            classes: file -> class, of images that can be read.
+
+        Returns:
+            The files of the validation split that have a label.
+        """
+        held, taught = set(self.validation), set(self.trained)
+        by_class: dict[str, list[str]] = {}
+        for file, label in classes.items():
+            by_class.setdefault(label, []).append(file)
+        for own in by_class.values():
+            missing = len(own) // SHARE - len(held.intersection(own))
+            free = sorted((file for file in own if file not in held | taught), key=self._draw)
+            held.update(free[: max(missing, 0)])
+        self.validation = sorted(held)
+        self.trained = sorted(taught | (classes.keys() - held))
+        return sorted(held & classes.keys())
+
+    def _draw(self, file: str) -> str:
+        return hashlib.sha256(f"{self.seed} {file}".encode()).hexdigest()
+
+    def save(self) -> None:
+        """Writes ``project.json``.
+
+        Raises:
+            StorageError: It cannot be written.
+        """
+        kept = {name: value for name, value in asdict(self).items() if name != "path"}
+        text = json.dumps({**kept, "root": str(self.root)}, indent=1, ensure_ascii=False)
+        files.write_text(self.path / FILE, text + "\n", _ADVICE)
+
+
+@contextmanager
+def opened(path: Path, root: Path, seed: int | None) -> Iterator[Project]:
+    """Opens a project, or begins one, and holds it for this process.
+
+    Args:
+        path: Its folder.
+        root: The folder of the images.
+        seed: None = what it was, 0 at first.
+
+    Raises:
+        RunConflict: Another process holds it, or it belongs to another folder of images or another seed.
+        CorruptRun: ``project.json`` cannot be read.
+        StorageError: The folder cannot be written.
+    """
+    files.make_folder(path, _ADVICE)
+    lock = filelock.FileLock(path / ".lock")
+    with files.writing(path / ".lock", _ADVICE):
+        try:
+            lock.acquire(blocking=False)
+        except filelock.Timeout:  # an OSError too, but not one of writing
+            raise RunConflict(
+                f"Another process is working on {path}; wait for it or stop it, then repeat this."
+            ) from None
+    try:
+        yield _read(path, root, seed)
+    finally:
+        lock.release()
+
+
+def _read(path: Path, root: Path, seed: int | None) -> Project:
+    file = path / FILE
+    if not file.exists():
+        return Project(path, root, seed or 0)
+    try:
+        stored: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        found = Project(
+            path,
+            Path(stored["root"]),
+            int(stored["seed"]),
+            list(stored["validation"]),
+            list(stored["trained"]),
+        )
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise CorruptRun(f"{file} cannot be read ({error}); restore it, or {_ADVICE}.") from error
+    if found.root != root:
+        raise RunConflict(f"{path} is a project of the images in {found.root}, not of {root}; {_ADVICE}.")
+    if seed not in (None, found.seed):
+        raise RunConflict(
+            f"{path} has begun with seed {found.seed}, not {seed}; leave the seed out, or {_ADVICE}."
+        )
+    return found
+
+
+def _numbered(path: Path, kind: str) -> Iterator[tuple[int, Path]]:
+    for folder in path.iterdir():
+        if match := re.fullmatch(rf"{kind}-(\d{{3,}})", folder.name):
+            yield int(match[1]), folder
+
+
+def wilson(right: int, total: int, deviations: float = 1.96) -> tuple[float, float]:
+    """Returns the interval of a share of which ``right`` of ``total`` were seen, 95 % by default.
+
+    Source: Wilson 1927, "Probable Inference, the Law of Succession, and Statistical Inference".
+    """
+    share, squared = right / total, deviations**2
+    middle = share + squared / (2 * total)
+    half = deviations * math.sqrt(share * (1 - share) / total + squared / (4 * total**2))
+    return max(0.0, (middle - half) / (1 + squared / total)), min(
+        1.0, (middle + half) / (1 + squared / total)
+    )

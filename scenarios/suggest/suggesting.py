@@ -1,0 +1,196 @@
+"""Which images to label next: reads what is labeled, lets an agent choose, and writes a batch folder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from alenv import Asking, errors
+from alenv.pool import OUTLIER
+from scenarios.suggest import batch_folder, features, kinds, linking, picking, project, sources
+from scenarios.suggest.batch_folder import Wanted
+
+PathLike = str | Path
+
+
+@dataclass(frozen=True)
+class Suggestion:
+    """A batch of images to label next, and what is known so far.
+
+    Attributes:
+        folder: The batch folder.
+        wanted: The images, the first one to be labeled first.
+        agent: Who chose them.
+        features: What describes the images.
+        images: Images that can be read.
+        unreadable: {file: why it cannot be read}.
+        labels: How many labels of each class there are.
+        unclear: Images that were marked unclear, and are not asked for again.
+        validation: Right ones of the held-out labels, and how many there are.
+        interval: Of validation accuracy, Wilson's at 95 %; None without held-out labels.
+        near_duplicates: Images that were passed over because one of the batch looks the same.
+        class_folders: Whether subfolders were taken for classes.
+    """
+
+    folder: Path
+    wanted: tuple[Wanted, ...]
+    agent: str
+    features: str
+    images: int
+    unreadable: Mapping[str, str]
+    labels: Mapping[str, int]
+    unclear: int
+    validation: tuple[int, int]
+    interval: tuple[float, float] | None
+    near_duplicates: int
+    class_folders: bool
+
+    def numbers(self) -> dict[str, Any]:
+        """Returns all of it as JSON values."""
+        return {**asdict(self), "folder": str(self.folder), "page": str(self.folder / "label.html")}
+
+
+def suggest(
+    root: PathLike,
+    labels: Sequence[PathLike] = (),
+    size: int = 100,
+    *,
+    out: PathLike | None = None,
+    agent: str | None = None,
+    features: str | None = None,
+    seed: int | None = None,
+    class_folders: bool | None = None,
+) -> Suggestion:
+    """Chooses the images of a folder that are to be labeled next, and writes them as a new batch folder.
+
+    Labels are read from ``labels``, from subfolders named by class, and from every CSV and JSON file that lies in a
+    batch folder of the project. A fifth of each class's labels measures accuracy and never teaches.
+
+    Args:
+        root: The folder of the images.
+        labels: CSV files with the columns file and label, or JSON exports of Label Studio; none is fine.
+        size: Images of the batch; fewer where fewer are left.
+        out: The project's folder; None = ``NAME-labeling`` in the current one.
+        agent: Who chooses; None = typiclust with fewer than two labels a class, else learned.
+        features: ``"imagenet"``, ``"patches"``, ``"timm-NAME"``, FILE.npy or a function of your own; None =
+            ``"imagenet"`` where its extra is installed, else ``"patches"``.
+        seed: Decides which labels measure accuracy, and the agent's random choices; None = what it was, 0 at first.
+        class_folders: Whether subfolders are named by class; None = where a folder ``unlabeled`` lies beside them.
+
+    Returns:
+        The batch.
+
+    Raises:
+        AlenvError: Something that was given cannot be used; the message says what to do.
+    """
+    if isinstance(size, bool) or not isinstance(size, int) or size < 1:
+        raise errors.InvalidQuery(f"size={size!r} was given; ask for a whole number of images, at least 1.")
+    if agent is not None:
+        picking.check(agent)
+    home = Path(root).expanduser().resolve()
+    path = _project_of(home, out)
+    kind = features or kinds.default()
+    given = [Path(each).expanduser() for each in labels]
+    _check_root(home)
+    with project.opened(path, home, seed) as own:
+        return _suggested(own, given, size, agent, kind, class_folders)
+
+
+def apply(root: PathLike, labels: Sequence[PathLike], *, out: PathLike | None = None) -> tuple[Path, int]:
+    """Makes class folders of symbolic links to labeled images, in a new folder of the project.
+
+    Args:
+        root: The folder of the images.
+        labels: Files of labels; see ``suggest``.
+        out: The project's folder; None = ``NAME-labeling`` in the current one.
+
+    Returns:
+        The folder, and how many links there are.
+
+    Raises:
+        AlenvError: A file cannot be used; the message says what to do.
+    """
+    home = Path(root).expanduser().resolve()
+    _check_root(home)
+    path = _project_of(home, out)
+    with project.opened(path, home, None) as own:
+        given = [Path(each).expanduser() for each in labels]
+        known = sources.found(home, given, [], path, class_folders=False).labels
+        folder = own.free("classes")
+        return folder, linking.link(known, home, folder)
+
+
+def _check_root(home: Path) -> None:
+    if not home.is_dir():
+        raise errors.DatasetNotFound(f"There is no folder {home}; give the folder that holds the images.")
+
+
+def _project_of(home: Path, out: PathLike | None) -> Path:
+    given = Path(f"{home.name or 'images'}-labeling") if out is None else Path(out).expanduser()
+    return given.resolve()
+
+
+def _suggested(
+    own: project.Project, given: Sequence[Path], size: int, agent: str | None, kind: str, named: bool | None
+) -> Suggestion:
+    source = sources.found(own.root, given, own.batches(), own.path, named)
+    described = features.described(own.root, source.files, kind)
+    files = described.files
+    known = {file: source.labels.classes[file] for file in files if file in source.labels.classes}
+    names = tuple(sorted(set(known.values())))
+    held_out = own.divide(known)
+    place = {file: row for row, file in enumerate(files)}
+    number = {name: label for label, name in enumerate(names)}
+    labels = np.full(len(files), OUTLIER, dtype=np.int64)
+    for file, label in known.items():
+        labels[place[file]] = number[label]
+    unclear = [place[file] for file in source.labels.unclear if file in place]
+    folder = own.free("batch")
+    batch = len(own.batches())
+    split = np.array([place[file] for file in held_out], dtype=np.int64)
+    asking = Asking(
+        described.rows,
+        labels,
+        len(names),
+        held_out=split,
+        left_out=np.array(unclear, dtype=np.int64),
+        embedding=kind,
+        seed=own.seed + batch,
+    )
+    if not asking.room:
+        raise errors.InvalidQuery(
+            f"All {len(files)} images of {own.root} are labeled or unclear; there is none to ask for."
+        )
+    own.save()
+    asks = agent or picking.default_agent(len(known) - len(held_out), len(names))
+    picked = picking.pick(asking, asks, min(size, asking.room), names, own.seed + batch)
+    wanted = tuple(
+        Wanted(
+            files[each.row],
+            "" if each.predicted is None else names[each.predicted],
+            each.confidence,
+            each.reason,
+        )
+        for each in picked.picks
+    )
+    interval = project.wilson(asking.right, len(split)) if len(split) else None
+    found = Suggestion(
+        folder=folder,
+        wanted=wanted,
+        agent=asks,
+        features=kind,
+        images=len(files),
+        unreadable=dict(described.failed),
+        labels={name: int((labels == label).sum()) for name, label in number.items()},
+        unclear=len(unclear),
+        validation=(asking.right, len(split)),
+        interval=interval,
+        near_duplicates=picked.near_duplicates,
+        class_folders=source.class_folders,
+    )
+    batch_folder.write(folder, own.root, names, wanted, found.numbers())
+    return found

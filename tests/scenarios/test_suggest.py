@@ -1,0 +1,424 @@
+"""``alenv suggest``: from a folder of images to batches and back, with labels in whatever state they are."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import filelock
+import numpy as np
+import photos
+import pytest
+from command import error, run
+from PIL import Image
+
+from alenv import files, patches
+from alenv.data import cache, label_files
+from alenv.errors import InvalidLabels, InvalidQuery, MissingHead, RunConflict, StorageError, UnknownName
+from scenarios.suggest import Suggestion, apply, features, picking, suggest
+from scenarios.suggest.project import Project, wilson
+
+FEATURES = "photos:quadrants"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> tuple[Path, dict[str, str]]:
+    """60 images of three kinds, and their classes."""
+    root = tmp_path / "my photos"
+    return root, photos.write(root, 3, 20)
+
+
+def label_file(path: Path, classes: dict[str, str]) -> Path:
+    path.write_text(label_files.csv_text(label_files.Labels(classes)), encoding="utf-8")
+    return path
+
+
+def first(truth: dict[str, str], each: int) -> dict[str, str]:
+    """Returns the labels of the first few images of every class."""
+    return {file: label for file, label in truth.items() if int(file[:2]) < each}
+
+
+def asked(root: Path, labels: tuple[Path, ...] = (), size: int = 10, **more: Any) -> Suggestion:
+    return suggest(root, labels, size, **{"features": FEATURES, **more})
+
+
+def answer(found: Suggestion, truth: dict[str, str], count: int | None = None) -> None:
+    """Writes ``labels.csv`` into a batch folder, as ``label.html`` does."""
+    lines = [f"{each.file},{truth[each.file]}," for each in found.wanted[:count]]
+    (found.folder / "labels.csv").write_text("\n".join(["file,label,note", *lines, ""]), encoding="utf-8")
+
+
+def files_of(found: Suggestion) -> list[str]:
+    return [each.file for each in found.wanted]
+
+
+# ---- rounds --------------------------------------------------------------------------------------------------
+
+
+def test_no_labels_at_all_then_batch_after_batch(folder: tuple[Path, dict[str, str]]) -> None:
+    root, truth = folder
+    found = asked(root)
+    assert found.agent == "typiclust"
+    assert found.interval is None
+    assert {truth[file] for file in files_of(found)} == {"kind 0", "kind 1", "kind 2"}
+    assert all(not each.predicted for each in found.wanted)
+    assert found.folder == Path("my photos-labeling").absolute() / "batch-001"
+    answer(found, truth)
+    second = asked(root)
+    assert second.folder.name == "batch-002"
+    assert sum(second.labels.values()) == 10
+    assert not set(files_of(found)) & set(files_of(second))
+    assert {each.predicted for each in second.wanted} <= set(truth.values())
+    answer(second, truth)
+    third = asked(root, size=20)
+    assert third.agent == "learned"
+    assert third.validation[1] == 3
+    right = [each.predicted == truth[each.file] for each in third.wanted]
+    assert np.mean(right) > 0.8
+
+
+def test_the_same_folder_and_seed_give_the_same_batch(folder: tuple[Path, dict[str, str]]) -> None:
+    root, truth = folder
+    labels = label_file(root.parent / "labels.csv", first(truth, 5))
+    one, two = (asked(root, (labels,), out=root.parent / name) for name in ("a", "b"))
+    assert one.wanted == two.wanted
+
+
+def test_one_class_then_a_new_one(folder: tuple[Path, dict[str, str]]) -> None:
+    root, truth = folder
+    labels = label_file(root.parent / "labels.csv", {"00-0.png": "kind 0"})
+    found = asked(root, (labels,))
+    assert found.agent == "typiclust"
+    assert {each.predicted for each in found.wanted} == {"kind 0"}
+    answer(found, truth)
+    assert set(asked(root, (labels,)).labels) == {"kind 0", "kind 1", "kind 2"}
+
+
+def test_twenty_classes_of_five(tmp_path: Path) -> None:
+    truth = photos.write(tmp_path / "many", 20, 7)
+    labels = label_file(tmp_path / "labels.csv", first(truth, 5))
+    found = asked(tmp_path / "many", (labels,), 20)
+    assert found.agent == "learned"
+    assert found.validation[1] == 20
+    assert len(found.wanted) == 20
+    assert len(found.labels) == 20
+
+
+def test_validation_grows_and_never_shrinks_or_teaches(folder: tuple[Path, dict[str, str]]) -> None:
+    root, truth = folder
+    project = Project(root.parent, root)
+    assert project.divide(first(truth, 4)) == []
+    taught = set(project.trained)
+    assert len(taught) == 12
+    early = project.divide(first(truth, 10))
+    assert len(early) == 6
+    assert not set(early) & taught
+    late = project.divide(first(truth, 20))
+    assert set(early) < set(late)
+    assert len(late) == 12
+    assert not set(project.trained) & set(late)
+    assert project.divide(first(truth, 4)) == []
+    assert set(project.validation) == set(late)
+
+
+def test_unclear_images_are_not_asked_again_and_others_may_be(folder: tuple[Path, dict[str, str]]) -> None:
+    root, _ = folder
+    found = asked(root)
+    unclear = files_of(found)[:3]
+    lines = ["file,label,note", *(f"{file},,unclear" for file in unclear), ""]
+    (found.folder / "labels.csv").write_text("\n".join(lines), encoding="utf-8")
+    again = asked(root, size=57)
+    assert again.unclear == 3
+    assert set(files_of(again)) == {f"{n:02d}-{k}.png" for n in range(20) for k in range(3)} - set(unclear)
+    labels = label_file(root.parent / "all.csv", dict.fromkeys(files_of(again), "a"))
+    with pytest.raises(InvalidQuery, match="is none to ask"):
+        asked(root, (labels,))
+
+
+def test_folders_named_by_class_beside_unlabeled_ones(folder: tuple[Path, dict[str, str]]) -> None:
+    root, truth = folder
+    for file, label in truth.items():
+        place = root / (label if int(file[:2]) < 5 else "Unlabelled")
+        place.mkdir(exist_ok=True)
+        (root / file).rename(place / file)
+    found = asked(root)
+    assert found.class_folders
+    assert found.labels == {"kind 0": 5, "kind 1": 5, "kind 2": 5}
+    assert all(file.startswith("Unlabelled/") for file in files_of(found))
+    plain = asked(root, class_folders=False, out=root.parent / "other")
+    assert plain.labels == {}
+
+
+# ---- what a batch folder holds -------------------------------------------------------------------------------
+
+
+def test_a_batch_folder(folder: tuple[Path, dict[str, str]]) -> None:
+    root, truth = folder
+    hostile = {**first(truth, 5), "00-0.png": "</script>", "01-0.png": "</script>"}
+    labels = label_file(root.parent / "labels.csv", hostile)
+    found = asked(root, (labels,), 6)
+    names = {path.name for path in found.folder.iterdir()}
+    assert names == {
+        *("batch.csv", "batch.json", "label.html", "labelstudio.json", "labelstudio.xml", "sheet.png"),
+    }
+    with (found.folder / "batch.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["file"] for row in rows] == files_of(found)
+    assert [row["rank"] for row in rows] == ["1", "2", "3", "4", "5", "6"]
+    assert all(0 < float(row["confidence"]) <= 1 and row["predicted"] and row["reason"] for row in rows)
+    with Image.open(found.folder / "sheet.png") as sheet:
+        assert sheet.size == (6 * 102 + 6, 118 + 6)
+    page = (found.folder / "label.html").read_text(encoding="utf-8")
+    assert page.count("</script>") == 2
+    assert "\\u003c/script>" in page
+    assert "my%20photos/" in page
+    assert json.loads((found.folder / "batch.json").read_text(encoding="utf-8"))["labels"] == found.labels
+
+
+def test_label_studio_round_trip(folder: tuple[Path, dict[str, str]]) -> None:
+    root, truth = folder
+    found = asked(root, (label_file(root.parent / "labels.csv", first(truth, 5)),), 6)
+    exported = found.folder / "labelstudio.json"
+    assert label_files.read(exported, truth, root).classes == {}
+    tasks = json.loads(exported.read_text(encoding="utf-8"))
+    for task in tasks:
+        result = task["predictions"][0]["result"]
+        assert result[0]["value"]["choices"][0] in found.labels
+        task["annotations"] = [{"result": result}]
+    predicted = {each.file: each.predicted for each in found.wanted}
+    back = root.parent / "export.json"
+    back.write_text(json.dumps(tasks), encoding="utf-8")
+    assert label_files.read(back, truth, root).classes == predicted
+    shutil.copy(back, found.folder / "project-1-at-2026.json")
+    assert sum(asked(root).labels.values()) == 6
+    for task in tasks:  # by the image's address alone
+        del task["data"]["file"]
+    back.write_text(json.dumps(tasks), encoding="utf-8")
+    assert label_files.read(back, truth, root).classes == predicted
+
+
+def test_a_batch_that_is_labeled_in_its_table(folder: tuple[Path, dict[str, str]]) -> None:
+    root, truth = folder
+    found = asked(root)
+    table = found.folder / "batch.csv"
+    lines = table.read_text(encoding="utf-8").splitlines()
+    file = lines[1].split(",")[1]
+    lines[1] = lines[1].replace(f"{file},,", f"{file},{truth[file]},")
+    table.write_text("\n".join(lines), encoding="utf-8")
+    assert asked(root).labels == {truth[file]: 1}
+
+
+def test_near_duplicates_are_passed_over(folder: tuple[Path, dict[str, str]]) -> None:
+    root, _ = folder
+    for number in range(20):
+        shutil.copy(root / "00-0.png", root / f"copy {number}.png")
+    found = asked(root, size=30, agent="random")
+    copies = [file for file in files_of(found) if file.startswith("copy") or file == "00-0.png"]
+    assert len(copies) <= 1
+    assert len(files_of(found)) == len(set(files_of(found))) == 30
+    assert found.near_duplicates > 0
+    everything = asked(root, size=80)
+    assert len(set(files_of(everything))) == 80
+
+
+# ---- files of every kind -------------------------------------------------------------------------------------
+
+
+def test_messy_files_are_named_and_the_rest_works(folder: tuple[Path, dict[str, str]]) -> None:
+    root, _ = folder
+    image = photos.painted(7, 0, 64)
+    image.convert("CMYK").save(root / "ink.jpg")
+    Image.fromarray(np.arange(4096, dtype=np.uint16).reshape(64, 64) * 16).save(root / "deep.png")
+    image.save(root / "ein Bild ä 猫.png")
+    image.save(root / "page.tiff")
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    image.crop((0, 0, 64, 32)).save(root / "turned.jpg", exif=exif)
+    image.save(root / "moving.gif", save_all=True, append_images=[photos.painted(8, 0, 64)])
+    (root / "empty.jpg").touch()
+    (root / "half.png").write_bytes((root / "ein Bild ä 猫.png").read_bytes()[:500])
+    (root / "gone.jpg").symlink_to(root / "nowhere.jpg")
+    (root / "again.png").symlink_to(root / "00-0.png")
+    code, out, err = run("suggest", str(root), "--size", "70", "--features", FEATURES, "--json")
+    assert code == 0, err
+    assert err.count("\n") == 1
+    assert "1 empty (empty.jpg" in err
+    assert "half.png" in err
+    assert "gone.jpg" in err
+    told = json.loads(out)
+    assert told["images"] == 67
+    assert set(told["unreadable"]) == {"empty.jpg", "half.png", "gone.jpg"}
+    assert {"ink.jpg", "deep.png", "ein Bild ä 猫.png", "turned.jpg", "moving.gif"} <= {
+        each["file"] for each in told["wanted"]
+    }
+    page = Path(told["page"]).read_text(encoding="utf-8")
+    tiff = next(each for each in page.split('{"file":') if each.startswith('"page.tiff"'))
+    assert '"preview":"data:image/jpeg' in tiff
+
+
+def test_features_are_computed_once_for_a_content(
+    folder: tuple[Path, dict[str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root, _ = folder
+    read: list[str] = []
+    decode = features.images.decode
+
+    def counting(file: Path, shape: tuple[int, int, int]) -> np.ndarray:
+        read.append(file.name)
+        return decode(file, shape)
+
+    monkeypatch.setattr(features.images, "decode", counting)
+    names = sorted(path.name for path in root.iterdir())
+    for part in (cache.root() / "suggest").glob("own-*"):
+        shutil.rmtree(part)
+    before = features.described(root, names, FEATURES)
+    assert sorted(read) == names
+    read.clear()
+    (root / "00-0.png").rename(root / "moved.png")
+    photos.painted(9, 9).save(root / "new.png")
+    after = features.described(root, sorted(path.name for path in root.iterdir()), FEATURES)
+    assert read == ["new.png"]
+    assert after.rows[after.files.index("moved.png")].tolist() == before.rows[0].tolist()
+
+
+def test_patches_keep_their_dictionary(
+    folder: tuple[Path, dict[str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root, truth = folder
+    monkeypatch.setattr(patches, "FIT_PATCHES", 2000)
+    monkeypatch.setattr(patches, "CENTROIDS", 16)
+    before = features.described(root, sorted(truth), "patches")
+    photos.painted(9, 9).save(root / "new.png")
+    after = features.described(root, [*sorted(truth), "new.png"], "patches")
+    assert np.array_equal(after.rows[:60], before.rows)
+    assert len(after.rows) == 61
+
+
+def test_features_in_a_file(folder: tuple[Path, dict[str, str]]) -> None:
+    root, truth = folder
+    names = sorted(truth, reverse=True)
+    np.save(root.parent / "mine.npy", np.random.default_rng(0).normal(size=(60, 5)))
+    (root.parent / "mine.txt").write_text("\n".join(names), encoding="utf-8")
+    assert len(asked(root, features=str(root.parent / "mine.npy")).wanted) == 10
+    (root.parent / "mine.txt").write_text("\n".join(["other.png", *names[1:]]), encoding="utf-8")
+    said = error("suggest", str(root), "--features", str(root.parent / "mine.npy"))
+    assert f"names no row for {names[0]}" in said
+
+
+# ---- what is refused, and what is kept -----------------------------------------------------------------------
+
+
+def test_conflicting_labels_are_refused_by_name(folder: tuple[Path, dict[str, str]]) -> None:
+    root, truth = folder
+    found = asked(root)
+    answer(found, truth)
+    file = files_of(found)[0]
+    labels = label_file(root.parent / "labels.csv", {file: "other"})
+    with pytest.raises(InvalidLabels, match=f"{file} is 'other' in .*labels.csv and '{truth[file]}' in"):
+        asked(root, (labels,))
+    assert not (found.folder.parent / "batch-002").exists()
+
+
+def test_bad_requests_are_one_sentence_and_write_nothing(folder: tuple[Path, dict[str, str]]) -> None:
+    root, _ = folder
+    assert "did you mean 'margin'" in error("suggest", str(root), "--agent", "margn")
+    assert "There is no folder" in error("suggest", str(root / "nowhere"))
+    assert "did you mean 'imagenet'" in error("suggest", str(root), "--features", "imagnet")
+    assert "needs predicted_loss" in error("suggest", str(root), "--agent", "ll4al", "--features", FEATURES)
+    assert "cannot be read" in error("suggest", str(root), "--labels", "nowhere.csv")
+    assert "go together" in error("suggest", str(root), "--link")
+    assert not list(Path.cwd().glob("*/batch*"))
+    with pytest.raises(InvalidQuery, match="whole number of images"):
+        asked(root, size=0)
+    with pytest.raises(UnknownName):
+        asked(root, agent="margn")
+    with pytest.raises(MissingHead):
+        asked(root, agent="ll4al")
+
+
+def test_nothing_is_overwritten_and_a_killed_run_leaves_nothing(
+    folder: tuple[Path, dict[str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root, truth = folder
+    found = asked(root)
+    before = {path.name: path.read_bytes() for path in found.folder.iterdir()}
+    with monkeypatch.context() as patch:
+        patch.setattr("scenarios.suggest.batch_folder.labeling_page", _killed)
+        with pytest.raises(KeyboardInterrupt):
+            asked(root)
+    assert [path.name for path in found.folder.parent.glob("batch*")] == ["batch-001"]
+    answer(found, truth)
+    assert asked(root).folder.name == "batch-002"
+    assert {name: (found.folder / name).read_bytes() for name in before} == before
+    with pytest.raises(StorageError):
+        files.publish_folder(found.folder, lambda _: None)
+
+
+def _killed(*_: Any) -> str:
+    raise KeyboardInterrupt
+
+
+def test_a_project_belongs_to_one_process_and_one_folder(folder: tuple[Path, dict[str, str]]) -> None:
+    root, _ = folder
+    out = root.parent / "work"
+    asked(root, out=out)
+    with filelock.FileLock(out / ".lock"), pytest.raises(RunConflict, match="Another process"):
+        asked(root, out=out)
+    photos.write(root.parent / "other", 2, 3)
+    with pytest.raises(RunConflict, match="is a project of the images in"):
+        asked(root.parent / "other", out=out)
+    with pytest.raises(RunConflict, match="has begun with seed 0"):
+        asked(root, out=out, seed=3)
+
+
+def test_a_project_inside_the_folder_adds_no_images(folder: tuple[Path, dict[str, str]]) -> None:
+    root, _ = folder
+    assert asked(root, out=root / "labeling").images == asked(root, out=root / "labeling").images == 60
+
+
+def test_labels_become_folders_of_links(folder: tuple[Path, dict[str, str]]) -> None:
+    root, truth = folder
+    labels = label_file(root.parent / "labels.csv", {**first(truth, 2), "05-0.png": "a/b"})
+    code, out, err = run("suggest", str(root), "--apply", str(labels), "--link")
+    assert code == 0, err
+    assert "7 links" in out
+    place = Path("my photos-labeling/classes-001")
+    assert sorted(path.name for path in place.iterdir()) == ["a_b", "kind 0", "kind 1", "kind 2"]
+    link = place / "kind 1" / "01-1.png"
+    assert link.is_symlink()
+    assert link.read_bytes() == (root / "01-1.png").read_bytes()
+    assert len(list(root.iterdir())) == 60
+    assert apply(root, (labels,))[0].name == "classes-002"
+    both = label_file(root.parent / "both.csv", {"00-0.png": "a/b", "00-1.png": "a_b"})
+    with pytest.raises(InvalidLabels, match="would share the folder"):
+        apply(root, (both,))
+
+
+def test_what_the_command_says(folder: tuple[Path, dict[str, str]]) -> None:
+    root, truth = folder
+    labels = label_file(root.parent / "labels.csv", first(truth, 5))
+    arguments = ("suggest", str(root), "--labels", str(labels), "--size", "5", "--features", FEATURES)
+    code, out, err = run(*arguments)
+    assert (code, err) == (0, "")
+    assert "60 images, 15 labeled (3 classes)" in out
+    assert "on 3 held-out labels" in out
+    assert "Next: open" in out.splitlines()[-1]
+
+
+# ---- parts ---------------------------------------------------------------------------------------------------
+
+
+def test_wilson_by_hand() -> None:
+    assert wilson(8, 10) == pytest.approx((0.4902, 0.9433), abs=1e-4)
+    assert wilson(0, 5)[0] == 0
+    assert wilson(5, 5)[1] == 1
+
+
+def test_who_asks_by_default() -> None:
+    assert picking.default_agent(0, 0) == "typiclust"
+    assert picking.default_agent(50, 1) == "typiclust"
+    assert picking.default_agent(5, 3) == "typiclust"
+    assert picking.default_agent(6, 3) == "learned"
