@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from alenv.errors import StorageError
+from alenv.errors import RunConflict, StorageError
 
 OTHER_FOLDER = "free some space or choose another folder"
 STORAGE_CODES = frozenset(  # how a system says that it will not write
@@ -77,6 +77,35 @@ def uninterrupted() -> Iterator[None]:
             signal.signal(number, handler)
         for caught in dict.fromkeys(held):  # all kinds: a worker ignores Ctrl-C, and then must hear SIGTERM
             signal.raise_signal(caught)
+
+
+@contextmanager
+def held(lock: Path, advice: str = OTHER_FOLDER) -> Iterator[None]:
+    """Holds the folder of a lock file for this process; it ends with the process, however that ends.
+
+    Args:
+        lock: The file; its folder is made where it is missing.
+        advice: What to do where it cannot be written.
+
+    Raises:
+        RunConflict: Another process holds it.
+        StorageError: The folder cannot be written.
+    """
+    import filelock  # noqa: PLC0415  (`import alenv` stays light)
+
+    make_folder(lock.parent, advice)
+    holder = filelock.FileLock(lock)
+    with writing(lock, advice):
+        try:
+            holder.acquire(blocking=False)
+        except filelock.Timeout:  # an OSError too, but not one of writing
+            raise RunConflict(
+                f"Another process is working on {lock.parent}; wait for it or stop it, then repeat this."
+            ) from None
+    try:
+        yield
+    finally:
+        holder.release()
 
 
 def make_folder(path: Path, advice: str = OTHER_FOLDER) -> None:

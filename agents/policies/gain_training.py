@@ -7,18 +7,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
-import gymnasium as gym
 import numpy as np
 import torch
 from torch import Tensor
 
+from agents import options
 from agents.policies.gain_network import WIDTH, Blend, GainNetworks, batches
 from agents.policies.gain_tuning import Tuning
 from agents.policies.learned import KIND, save_networks
-from agents.policies.training import SELECTION_SEEDS, LearningTask, Trainer, trainer
-from alenv import BatchedEnv, is_batched
+from agents.policies.training import SELECTION_SEEDS, LearningTask, Trainer, peeking, trainer
+from alenv import BatchedEnv
 from alenv.descriptors import NAMES, Descriptors
-from alenv.errors import MissingHead
 from alenv.progress import progress
 
 SHOWN = 48  # candidates of a state whose gains are computed
@@ -170,8 +169,9 @@ class MarginalGain(Trainer):
         candidates: Shown in each state, where a task does not say.
 
     Raises:
-        MissingHead: A task has no ridge head.
-        PeekNotAllowed: A task has no validation split.
+        InvalidRecipe: A task has no ridge head.
+        MissingHead: A task has no validation split.
+        InvalidQuery: A number is out of its range, or a query takes more images than there are candidates.
     """
 
     name: ClassVar[str] = KIND
@@ -197,14 +197,21 @@ class MarginalGain(Trainer):
         candidates: int = 256,
     ) -> None:
         super().__init__(tasks, seed)
-        self.members, self.width, self.rounds, self.epochs = members, width, rounds, epochs
-        self.tuning, self.tuning_rounds = tuning, tuning_rounds if tuning > 0 else 0
-        self.group, self.temperature, self.rate = group, temperature, rate
-        self.episodes, self.candidates = episodes, candidates
+        self.members = options.whole("members", members)
+        self.width = options.whole("width", width)
+        self.rounds = options.whole("rounds", rounds)
+        self.epochs = options.whole("epochs", epochs)
+        self.tuning = options.number("tuning", tuning, most=0.99)
+        self.tuning_rounds = options.whole("tuning_rounds", tuning_rounds) if self.tuning > 0 else 0
+        self.group = options.whole("group", group, 2)
+        self.temperature = options.number("temperature", temperature, above=True)
+        self.rate = options.number("rate", rate, above=True)
+        self.episodes = options.whole("episodes", episodes)
+        self.candidates = options.whole("candidates", candidates)
         self._examples: list[Examples] = []
         self._networks: GainNetworks | None = None
         self._tuned: Tuning | None = None
-        self._environments = [self._made(task) for task in self.tasks]
+        self._environments = [peeking(task, self.episodes, self.candidates, self.name) for task in self.tasks]
 
     def advance(self, total: int) -> dict[str, float]:
         """Imitates for a round, or tunes for one."""
@@ -256,18 +263,6 @@ class MarginalGain(Trainer):
     def _tuning(self) -> Tuning:
         assert self._networks is not None, "a round is over"
         return Tuning(self._networks, Blend(), self.group, self.temperature, self.rate)
-
-    def _made(self, task: LearningTask) -> BatchedEnv:
-        """Makes the environments of a task."""
-        given = {"observe": "progress", "candidates": self.candidates, **task.settings, "allow_peek": True}
-        if not is_batched(task.env_id, given):
-            raise MissingHead(
-                f"{task.env_id} was given, where gains have no closed form; {self.name} learns on environments with a "
-                "ridge head, such as ALCifar10Ridge-v0 or ALMix-v0."
-            )
-        made = gym.make_vec(task.env_id, num_envs=self.episodes, autoreset_mode="Disabled", **given).unwrapped
-        assert isinstance(made, BatchedEnv), "that is what is_batched says"
-        return made
 
     def _next(self, at: int, generator: torch.Generator) -> tuple[BatchedEnv, list[int]]:
         """Returns the environments of the ``at``-th task, taken in turns, and seeds for them."""

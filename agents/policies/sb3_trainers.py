@@ -19,6 +19,7 @@ from agents.policies.picking import PickOneByOne
 from agents.policies.sb3_training import Sb3Trainer, divisor
 from agents.policies.set_policies import SetTopKPolicy
 from agents.policies.training import trainer
+from agents.policies.wrapping import PolicyEnv
 from alenv.errors import MissingHead
 
 COMMON = {"episodes": 40, "updates": 5, "device": "cpu", "threads": 1, "learning_rate": 5e-4, "gamma": 1.0}
@@ -115,7 +116,7 @@ class PpoTopK(PpoTrainer):
     source: ClassVar[str] = (
         "alenv; after Pang et al. 2018, Meta-Learning Transferable Active Learning Policies"
     )
-    wrapper = TopOfCandidates
+    wrapper: ClassVar[type[PolicyEnv]] = TopOfCandidates
     defaults: ClassVar[Mapping[str, Any]] = {**PpoTrainer.defaults, "width": 64}
 
     def _policy(self) -> Any:
@@ -126,7 +127,7 @@ class PpoTopK(PpoTrainer):
 
 
 @trainer
-class PpoPick(PpoTrainer):
+class PpoPick(PpoTopK):
     """MaskablePPO learns to pick the images of a query one after another; needs sb3-contrib."""
 
     name: ClassVar[str] = "ppo_pick"
@@ -160,9 +161,6 @@ class PpoPick(PpoTrainer):
 
     def _policy(self) -> Any:
         return self._masked.MaskedSetPickPolicy
-
-    def _network(self) -> dict[str, Any]:
-        return {"width": self.options["width"]}
 
 
 @trainer

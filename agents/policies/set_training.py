@@ -7,10 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import gymnasium as gym
 import numpy as np
 import torch
-from gymnasium.vector import AutoresetMode
 from torch import Tensor
 
 from agents import options
@@ -18,9 +16,9 @@ from agents.base import Indices
 from agents.policies import policy_folder
 from agents.policies.saved import FORMAT
 from agents.policies.set_network import HEADS, SetNetwork
-from agents.policies.training import SELECTION_SEEDS, LearningTask, Trainer
+from agents.policies.training import SELECTION_SEEDS, LearningTask, Trainer, peeking
 from alenv import STATS_SIZE, BatchedEnv, descriptors
-from alenv.errors import CorruptRun, InvalidQuery, InvalidRecipe, MissingHead
+from alenv.errors import CorruptRun, InvalidQuery
 from alenv.progress import progress
 
 
@@ -69,7 +67,7 @@ class SetTrainer(Trainer):
         self.lr = options.number("lr", lr, above=True)
         if width % HEADS:
             raise InvalidQuery(f"width={width} was given; give a multiple of {HEADS}.")
-        self._envs = [self._environment(task) for task in self.tasks]
+        self._envs = [peeking(task, self.episodes, self.candidates, self.name) for task in self.tasks]
         with torch.random.fork_rng(devices=[]):  # initial weights are drawn from the global stream
             torch.default_generator.manual_seed(seed)
             self._network = SetNetwork(len(descriptors.NAMES), len(descriptors.CONTEXT), width)
@@ -80,26 +78,6 @@ class SetTrainer(Trainer):
     @property
     def _device(self) -> torch.device:
         return torch.device(self._envs[0].runtime.device)
-
-    def _environment(self, task: LearningTask) -> BatchedEnv:
-        if gym.spec(task.env_id).vector_entry_point is None:
-            raise InvalidRecipe(
-                f"{task.env_id} was given, and {self.name} peeks at many episodes at once; give an environment with a "
-                "ridge head, such as ALDigitsRidge-v0 or ALMix-v0."
-            )
-        settings = {"observe": "progress", "candidates": self.candidates, **task.settings, "allow_peek": True}
-        env = gym.make_vec(
-            task.env_id, num_envs=self.episodes, autoreset_mode=AutoresetMode.DISABLED, **settings
-        ).unwrapped
-        assert isinstance(env, BatchedEnv), "no other environment has a vector version of its own"
-        if not env.protocol.validation:
-            raise MissingHead(f"{task.env_id} has no validation split to peek at; add validation=1000.")
-        if (env.options.candidates or 0) < env.protocol.query_size:
-            raise InvalidQuery(
-                f"candidates={env.options.candidates} were given, and a query of {task.env_id} takes "
-                f"{env.protocol.query_size}; give as many or more."
-            )
-        return env
 
     def _begin_from(self, folder: Path) -> None:
         try:
@@ -122,17 +100,17 @@ class SetTrainer(Trainer):
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.round)
         told: list[dict[str, float]] = []
         cycles = self.plays * sum(env.protocol.cycles for env in self._envs)
-        with progress("cycles", cycles) as shown:
+        with progress("cycles", cycles, "cycles") as shown:
             for env in self._envs * self.plays:
                 seeds = torch.randint(SELECTION_SEEDS, (self.episodes,), generator=generator).tolist()
                 env.reset(seed=seeds)
                 for _ in range(env.protocol.cycles):
-                    shown(len(told))
                     done = self.steps / max(total, 1)
                     query, numbers = self._visit(env, min(done, 1.0), generator)
                     earned = env.step(query)[1]
                     told.append({"reward": float(earned.mean()), **numbers})
                     self.steps += self.episodes
+                    shown(1)
         self.round += 1
         return {name: float(np.mean([each[name] for each in told if name in each])) for name in told[0]}
 

@@ -9,8 +9,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
-from alenv import plugins
-from alenv.errors import UnknownName
+import gymnasium as gym
+from gymnasium.vector import AutoresetMode
+
+from alenv import BatchedEnv, plugins
+from alenv.errors import InvalidQuery, InvalidRecipe, MissingHead, UnknownName
 
 # Training draws its episodes from seeds below the first, selection from there on, reports from the second on.
 SELECTION_SEEDS = 10_000
@@ -33,6 +36,39 @@ class LearningTask:
     def title(self) -> str:
         """How the command line spells it."""
         return "@".join([self.env_id, *(f"{name}={value}" for name, value in self.settings.items())])
+
+
+def peeking(task: LearningTask, episodes: int, candidates: int, who: str) -> BatchedEnv:
+    """Makes a task's environments as one batch that may be peeked at.
+
+    Args:
+        task: The environment.
+        episodes: E.
+        candidates: K, where the task does not say.
+        who: The trainer, for sentences.
+
+    Raises:
+        InvalidRecipe: The episodes cannot be played in a batch.
+        MissingHead: There is no validation split to peek at.
+        InvalidQuery: A query takes more images than there are candidates.
+    """
+    given = {"observe": "progress", "candidates": candidates, **task.settings, "allow_peek": True}
+    name = task.env_id.rpartition(":")[2]  # what lies before it has registered it
+    if gym.spec(name).vector_entry_point is None:
+        raise InvalidRecipe(
+            f"{task.env_id} was given, and {who} peeks at many episodes at once; give an environment with a ridge "
+            "head, such as ALDigitsRidge-v0 or ALMix-v0."
+        )
+    env = gym.make_vec(name, num_envs=episodes, autoreset_mode=AutoresetMode.DISABLED, **given).unwrapped
+    assert isinstance(env, BatchedEnv), "no other environment has a vector version of its own"
+    if not env.protocol.validation:
+        raise MissingHead(f"{task.env_id} has no validation split to peek at; add validation=1000.")
+    if (env.options.candidates or 0) < env.protocol.query_size:
+        raise InvalidQuery(
+            f"candidates={env.options.candidates} were given, and a query of {task.env_id} takes "
+            f"{env.protocol.query_size}; give as many or more."
+        )
+    return env
 
 
 class Trainer(ABC):

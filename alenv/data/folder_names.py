@@ -25,12 +25,17 @@ _HOLDERS = frozenset(("image", "images", "img", "imgs"))
 _NAMED = re.compile(f"{_EMPTY_WORDS}*({'|'.join(_ROLE_OF)}){_EMPTY_WORDS}*")
 
 
+def letters(name: str) -> str:
+    """Returns the letters of a name, in lower case."""
+    return re.sub(r"[\W\d_]", "", name.lower())
+
+
 def role(name: str) -> str:
     """Returns the split or other part of a dataset that a folder is named like, or empty for a class.
 
     Letters count, not their case, digits or signs: ``Train``, ``test_images``, ``val2017``, ``fold-3``.
     """
-    plain = re.sub(r"[\W\d_]", "", name.lower())
+    plain = letters(name)
     found = _NAMED.fullmatch(plain)
     if found is not None:
         return _ROLE_OF[found[1]]
@@ -39,7 +44,7 @@ def role(name: str) -> str:
 
 def is_holder(name: str) -> bool:
     """Tells whether a folder is named like one that merely holds a class's images."""
-    return re.sub(r"[\W\d_]", "", name.lower()) in _HOLDERS
+    return letters(name) in _HOLDERS
 
 
 def roles(names: Iterable[str]) -> Mapping[str, str]:

@@ -89,22 +89,6 @@ def read(path: Path, files: Iterable[str], root: Path) -> Labels:
     return _matched(found, path, _Files(files, root))
 
 
-def columns_of(labels: Labels) -> tuple[str, ...]:
-    """Returns the header of a CSV file that holds ``labels``."""
-    return (FILE_COLUMNS[0], LABEL_COLUMNS[0], *labels.columns)
-
-
-def csv_text(labels: Labels) -> str:
-    """Returns labels as CSV, one line per image, sorted by file; ``read`` gives the same again."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(columns_of(labels))
-    for file, label in sorted(labels.classes.items()):
-        more = labels.more.get(file, {})
-        writer.writerow([file, label, *(more.get(name, "") for name in labels.columns)])
-    return text.getvalue()
-
-
 def joined(parts: Iterable[tuple[str, Labels]]) -> Labels:
     """Puts the labels of several sources together.
 

@@ -17,9 +17,8 @@ import agents
 from agents import index
 from agents.policies.training import REPORT_SEEDS
 from agents.spelling import POLICY_CONFIG
-from alenv import ENVIRONMENTS, needs
+from alenv import core, needs
 from alenv.errors import InvalidProtocol, MissingHead, UnknownName
-from alenv.presets import resolve
 from alenv.registration import MIX, known_id
 from scenarios.cli.options import settings_of, with_settings
 from scenarios.plan.arm import check_environment
@@ -137,8 +136,10 @@ def _grounds(env_id: str, settings: dict[str, Any]) -> dict[str, dict[str, Any]]
 
 def _offered(env_id: str, settings: dict[str, Any]) -> frozenset[str]:
     """Returns what the environment offers to agents."""
-    resolved = resolve(*ENVIRONMENTS[known_id(env_id)], settings)
-    return needs.offers(resolved.recipe, resolved.protocol)
+    env = gym.make(known_id(env_id), **settings)
+    offered = core(env).offers
+    env.close()
+    return offered
 
 
 def _all(offered: frozenset[str]) -> list[str]:

@@ -11,11 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import filelock
 import numpy as np
 
 from alenv.errors import CorruptRun, RunConflict, StorageError
-from alenv.files import make_folder, uninterrupted, write_bytes, write_text, writing
+from alenv.files import held, uninterrupted, write_bytes, write_text, writing
 from scenarios.plan.arm import Arm
 from scenarios.play.changes import difference
 from scenarios.play.checkpoint import Checkpoint, load_arrays, packed, unpacked
@@ -109,21 +108,10 @@ class RunFolder:
             RunConflict: Another process holds it.
             StorageError: The folder cannot be written.
         """
-        make_folder(self.path, ADVICE)
-        lock = filelock.FileLock(self.path / "lock")
-        with writing(self.path / "lock", ADVICE):
-            try:
-                lock.acquire(blocking=False)
-            except filelock.Timeout:  # an OSError too, but not one of writing
-                raise RunConflict(
-                    f"Another process is working on {self.path}; wait for it or stop it, then repeat this."
-                ) from None
-        try:
+        with held(self.path / "lock", ADVICE):
             for leftover in self.path.glob(".*.part"):  # of a process that was killed while it wrote
                 leftover.unlink(missing_ok=True)
             yield
-        finally:
-            lock.release()
 
     def meta(self) -> dict[str, Any] | None:
         """Returns ``meta.json``, or None where the run has not begun.

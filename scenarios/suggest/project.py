@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -12,7 +11,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import filelock
+from scipy.stats import binomtest
 
 from alenv import files
 from alenv.errors import CorruptRun, RunConflict
@@ -98,19 +97,8 @@ def opened(path: Path, root: Path, seed: int | None) -> Iterator[Project]:
         CorruptRun: ``project.json`` cannot be read.
         StorageError: The folder cannot be written.
     """
-    files.make_folder(path, _ADVICE)
-    lock = filelock.FileLock(path / ".lock")
-    with files.writing(path / ".lock", _ADVICE):
-        try:
-            lock.acquire(blocking=False)
-        except filelock.Timeout:  # an OSError too, but not one of writing
-            raise RunConflict(
-                f"Another process is working on {path}; wait for it or stop it, then repeat this."
-            ) from None
-    try:
+    with files.held(path / ".lock", _ADVICE):
         yield _read(path, root, seed)
-    finally:
-        lock.release()
 
 
 def _read(path: Path, root: Path, seed: int | None) -> Project:
@@ -143,14 +131,10 @@ def _numbered(path: Path, kind: str) -> Iterator[tuple[int, Path]]:
             yield int(match[1]), folder
 
 
-def wilson(right: int, total: int, deviations: float = 1.96) -> tuple[float, float]:
-    """Returns the interval of a share of which ``right`` of ``total`` were seen, 95 % by default.
+def wilson(right: int, total: int) -> tuple[float, float]:
+    """Returns the 95 % interval of a share of which ``right`` of ``total`` were seen.
 
     Source: Wilson 1927, "Probable Inference, the Law of Succession, and Statistical Inference".
     """
-    share, squared = right / total, deviations**2
-    middle = share + squared / (2 * total)
-    half = deviations * math.sqrt(share * (1 - share) / total + squared / (4 * total**2))
-    return max(0.0, (middle - half) / (1 + squared / total)), min(
-        1.0, (middle + half) / (1 + squared / total)
-    )
+    found = binomtest(right, total).proportion_ci(0.95, "wilson")
+    return float(found.low), float(found.high)

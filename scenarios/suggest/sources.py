@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -64,7 +63,11 @@ def found(
     if not files:
         raise errors.UnreadableImages(f"{root} holds no images; give the folder that holds them.")
     tops = {parts[0] for file in files if len(parts := PurePosixPath(file).parts) > 1}
-    named = any(_plain(top) in _UNLABELED for top in tops) if class_folders is None else class_folders
+    named = (
+        any(folder_names.letters(top) in _UNLABELED for top in tops)
+        if class_folders is None
+        else class_folders
+    )
     sources = [(str(path), label_files.read(path, files, root)) for path in given]
     for batch in batches:
         for path in sorted(batch.glob("[!.]*")):
@@ -81,7 +84,3 @@ def _of_folders(files: Sequence[str]) -> Iterator[tuple[str, str]]:
         parts = PurePosixPath(file).parts
         if len(parts) > 1 and not folder_names.role(parts[0]):
             yield file, unicodedata.normalize("NFC", parts[0])
-
-
-def _plain(name: str) -> str:
-    return re.sub(r"[\W\d_]", "", name.lower())

@@ -32,7 +32,8 @@ def folder(tmp_path: Path) -> tuple[Path, dict[str, str]]:
 
 
 def label_file(path: Path, classes: dict[str, str]) -> Path:
-    path.write_text(label_files.csv_text(label_files.Labels(classes)), encoding="utf-8")
+    with path.open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows([("file", "label"), *classes.items()])
     return path
 
 

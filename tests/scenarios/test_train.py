@@ -113,9 +113,11 @@ def test_another_training_is_refused_by_name(trained: Path, tmp_path: Path) -> N
             "no agent 'margin' that can be trained; choose one of dqn_strategy, imitate_best, marginal_gain, peek_pg, ",
         ),
         (("train", "marginal_gain", "--env", ENVS, "--steps", "5", "--option", "depth=3"), "'depth'"),
+        (("train", "marginal_gain", "--env", ENVS, "--steps", "5", "--option", "rounds=0"), "rounds=0"),
+        (("train", "marginal_gain", "--env", ENVS, "--steps", "5", "--option", "tuning=1"), "at most 0.99"),
         (
             ("train", "marginal_gain", "--env", "ALDigitsLogistic-v0@validation=99", "--steps", "5"),
-            "no closed form",
+            "give an environment with a ridge head",
         ),
         (("train", "ppo_topk", "--env", ENVS, "--steps", "5", "--option", "depth=3"), "'depth'"),
         (
