@@ -7,12 +7,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from alenv import Asking, errors
-from alenv.pool import OUTLIER
-from scenarios.suggest import batch_folder, features, kinds, linking, picking, project, sources
+from scenarios.suggest import batch_folder, kinds, known, linking, picking, project, sources
 from scenarios.suggest.batch_folder import Wanted
+from scenarios.suggest.known import Known
+from scenarios.suggest.picking import Pick
 
 PathLike = str | Path
 
@@ -119,9 +118,9 @@ def apply(root: PathLike, labels: Sequence[PathLike], *, out: PathLike | None = 
     path = _project_of(home, out)
     with project.opened(path, home, None) as own:
         given = [Path(each).expanduser() for each in labels]
-        known = sources.found(home, given, [], path, class_folders=False).labels
+        labeled = sources.found(home, given, [], path, class_folders=False).labels
         folder = own.free("classes")
-        return folder, linking.link(known, home, folder)
+        return folder, linking.link(labeled, home, folder)
 
 
 def _check_root(home: Path) -> None:
@@ -137,60 +136,44 @@ def _project_of(home: Path, out: PathLike | None) -> Path:
 def _suggested(
     own: project.Project, given: Sequence[Path], size: int, agent: str | None, kind: str, named: bool | None
 ) -> Suggestion:
-    source = sources.found(own.root, given, own.batches(), own.path, named)
-    described = features.described(own.root, source.files, kind)
-    files = described.files
-    known = {file: source.labels.classes[file] for file in files if file in source.labels.classes}
-    names = tuple(sorted(set(known.values())))
-    held_out = own.divide(known)
-    place = {file: row for row, file in enumerate(files)}
-    number = {name: label for label, name in enumerate(names)}
-    labels = np.full(len(files), OUTLIER, dtype=np.int64)
-    for file, label in known.items():
-        labels[place[file]] = number[label]
-    unclear = [place[file] for file in source.labels.unclear if file in place]
-    folder = own.free("batch")
+    images = known.read(own.root, given, own.batches(), own.path, kind, named)
+    split = images.places(own.divide(images.classes))
     batch = len(own.batches())
-    split = np.array([place[file] for file in held_out], dtype=np.int64)
     asking = Asking(
-        described.rows,
-        labels,
-        len(names),
+        images.rows,
+        images.labels,
+        len(images.names),
         held_out=split,
-        left_out=np.array(unclear, dtype=np.int64),
+        left_out=images.unclear,
         embedding=kind,
         seed=own.seed + batch,
     )
     if not asking.room:
         raise errors.InvalidQuery(
-            f"All {len(files)} images of {own.root} are labeled or unclear; there is none to ask for."
+            f"All {len(images.files)} images of {own.root} are labeled or unclear; there is none to ask for."
         )
+    folder = own.free("batch")
     own.save()
-    asks = agent or picking.default_agent(len(known) - len(held_out), len(names))
-    picked = picking.pick(asking, asks, min(size, asking.room), names, own.seed + batch)
-    wanted = tuple(
-        Wanted(
-            files[each.row],
-            "" if each.predicted is None else names[each.predicted],
-            each.confidence,
-            each.reason,
-        )
-        for each in picked.picks
-    )
-    interval = project.wilson(asking.right, len(split)) if len(split) else None
+    asks = agent or picking.default_agent(len(images.classes) - len(split), len(images.names))
+    picked = picking.pick(asking, asks, min(size, asking.room), images.names, own.seed + batch)
     found = Suggestion(
         folder=folder,
-        wanted=wanted,
+        wanted=tuple(_wanted(images, each) for each in picked.picks),
         agent=asks,
         features=kind,
-        images=len(files),
-        unreadable=dict(described.failed),
-        labels={name: int((labels == label).sum()) for name, label in number.items()},
-        unclear=len(unclear),
+        images=len(images.files),
+        unreadable=dict(images.failed),
+        labels=images.counts(),
+        unclear=len(images.unclear),
         validation=(asking.right, len(split)),
-        interval=interval,
+        interval=project.wilson(asking.right, len(split)) if len(split) else None,
         near_duplicates=picked.near_duplicates,
-        class_folders=source.class_folders,
+        class_folders=images.class_folders,
     )
-    batch_folder.write(folder, own.root, names, wanted, found.numbers())
+    batch_folder.write(folder, own.root, images.names, found.wanted, found.numbers())
     return found
+
+
+def _wanted(images: Known, pick: Pick) -> Wanted:
+    predicted = "" if pick.predicted is None else images.names[pick.predicted]
+    return Wanted(images.files[pick.row], predicted, pick.confidence, pick.reason)
