@@ -12,6 +12,7 @@ from torch.nn.functional import cross_entropy
 
 from alenv.episode import Episode
 from alenv.errors import InvalidQuery, MissingHead
+from alenv.learners import registry
 from alenv.learners.images import ImageSet
 from alenv.learners.logistic import LogisticLearner
 from alenv.oracle import Oracle
@@ -55,7 +56,7 @@ class Asking:
         rows: int64 (N,), the row of ``features`` of each pool index: all that are neither held out nor left out.
         room: Images of the pool that have no label.
         right: How many of the held-out images the classifier gets right.
-        penalty: Of the classifier.
+        penalty: Of a logistic head.
     """
 
     def __init__(
@@ -68,6 +69,7 @@ class Asking:
         left_out: Indices | None = None,
         embedding: str = "features",
         penalty: float | None = None,
+        recipe: Recipe | None = None,
         seed: int = 0,
         device: str = "auto",
     ) -> None:
@@ -81,6 +83,7 @@ class Asking:
             left_out: Rows that are not asked for, whatever the reason.
             embedding: What the features are called.
             penalty: Of the logistic head; None = cross-validated.
+            recipe: Of a linear head; None = a logistic one. ``embedding`` and ``penalty`` replace what it says of them.
             seed: Decides the candidates, and the folds of the cross-validation.
             device: ``"auto"`` (the CPU) or a torch device.
 
@@ -99,27 +102,41 @@ class Asking:
         self._runtime = resolve(device, "fp32", torch.get_num_threads(), "cpu")
         self._classes = classes = max(2, num_classes)
         with self._runtime.active():
-            rows = _unit_length(features)
-            self._pool, self._held = (_images(rows, each, self._runtime) for each in (self.rows, split))
-            recipe = Recipe(head="logistic", embedding=embedding)
-            self.penalty = penalty or cross_validated(
-                self._pool, labeled, known[labeled], classes, recipe, self._runtime, seed
+            self._features = _unit_length(features)
+            self._pool, self._held = (self._images(each) for each in (self.rows, split))
+            recipe = dataclasses.replace(
+                recipe or Recipe(head="logistic", embedding=embedding), embedding=embedding
             )
+            self.penalty = penalty or recipe.logistic_penalty
+            if recipe.head == "logistic" and penalty is None:
+                self.penalty = cross_validated(
+                    self._pool, labeled, known[labeled], classes, recipe, self._runtime, seed
+                )
             self._recipe = dataclasses.replace(recipe, logistic_penalty=self.penalty)
-            self._learner = LogisticLearner.build(self._recipe, self._pool, classes, self._runtime)
+            self._learner = registry.find(recipe.head).build(self._recipe, self._pool, classes, self._runtime)
+            self._learner.begin(seed)
             self._oracle = Oracle(known, classes, 0.0)
             self._oracle.begin(seed)
             self._learner.fit(self._pool, labeled, self._oracle.reveal(labeled), 0)
             self._split_labels = labels[split]
-            self.right = self._right() if len(split) else 0
+        self.right = int((self.predict(split) == self._split_labels).sum()) if len(split) else 0
         # There is no test set; its one entry says that this is cycle 0, and the view does not show it.
         measured = (self.right,) if len(split) else ()
         self._episode = Episode(seed, labeled, known[labeled], len(labeled), (0,), measured)
 
-    def _right(self) -> int:
-        everything = torch.arange(len(self._held), device=self._held.device)
-        logits = self._learner.infer(self._held, everything)["logits"]
-        return int((logits.argmax(1).cpu().numpy() == self._split_labels).sum())
+    def predict(self, rows: Indices) -> Indices:
+        """Returns the likeliest class of images, int64 (n,), for rows of ``features``, int64 (n,)."""
+        with self._runtime.active():
+            images = self._images(rows)
+            everything = torch.arange(len(images), device=images.device)
+            return self._learner.infer(images, everything)["logits"].argmax(1).cpu().numpy()
+
+    def _images(self, rows: Indices) -> ImageSet:
+        """Returns images without pixels: one grey dot stands for all of them."""
+        dot = torch.full((1, 1, 1, 3), 128, dtype=torch.uint8, device=self._runtime.device)
+        return _Unread(
+            dot.expand(len(self._features), -1, -1, -1), _indices(rows), _GREY, _GREY, self._features
+        )
 
     def view(self, query_size: int) -> View:
         """Returns a view for a query of so many images (B).
@@ -212,9 +229,3 @@ def _unit_length(features: np.ndarray) -> np.ndarray:
     rows = np.asarray(features, dtype=np.float32)
     scaled: np.ndarray = rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
     return scaled
-
-
-def _images(embedding: np.ndarray, rows: Indices, runtime: Runtime) -> ImageSet:
-    """Returns images without pixels: one grey dot stands for all of them."""
-    dot = torch.full((1, 1, 1, 3), 128, dtype=torch.uint8, device=runtime.device)
-    return _Unread(dot.expand(len(embedding), -1, -1, -1), rows, _GREY, _GREY, embedding)

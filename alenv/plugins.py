@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import hashlib
 import importlib
 import importlib.util
@@ -23,6 +24,7 @@ Kind = TypeVar("Kind")
 _PREFIX = "alenv_own_"  # of the modules that files are loaded as
 
 
+@functools.cache
 def walk(package: str, holding: str = "") -> None:
     """Imports every module of a package, so that what they register is there; those with ``_`` in front are not.
 

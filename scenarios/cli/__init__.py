@@ -25,6 +25,8 @@ COMMANDS = {
     "compare": ("scenarios.cli.compare", "Compare agents on one environment."),
     "report": ("scenarios.cli.report", "Show what a folder of runs holds, and draw it anew."),
     "suggest": ("scenarios.cli.suggest", "Say which images of a folder to label next."),
+    "label": ("scenarios.cli.label", "Open the newest batch of a folder's images, to label them."),
+    "advise": ("scenarios.cli.advise", "Say which strategy saves most labels on images like these."),
     "train": ("scenarios.cli.train", "Train a query policy."),
     "evaluate": ("scenarios.cli.evaluate", "Play agents in many episodes, side by side."),
     "bench": ("scenarios.cli.bench", "Measure training, query and step speed."),

@@ -81,6 +81,38 @@ def paired(values: np.ndarray, reference: np.ndarray) -> Difference:
     return Difference(float(np.mean(gains)), spread(gains), interval(gains), len(gains))
 
 
+def over_splits(gains: np.ndarray, train: int, test: int, confidence: float = 0.95) -> Difference:
+    """Returns the mean of differences over random splits of one set of images, with an interval that they may share.
+
+    Splits of one set overlap, so that the plain interval is too narrow: the variance of the mean is not s^2 / n but
+    s^2 (1 / n + test / train).
+
+    Args:
+        gains: float (n,), paired differences, one per split.
+        train: Images of a split that may teach.
+        test: Images of a split that measure.
+        confidence: Nominal coverage.
+
+    Source: Nadeau and Bengio 2003, "Inference for the Generalization Error", section 3.2, the corrected resampled
+    t test.
+    """
+    mean, sd = float(np.mean(gains)), spread(gains)
+    half = float(stats.t.ppf((1 + confidence) / 2, len(gains) - 1)) * _corrected(sd, len(gains), train, test)
+    return Difference(mean, sd, Interval(mean - half, mean + half), len(gains))
+
+
+def over_splits_p(gains: np.ndarray, train: int, test: int) -> float:
+    """Returns the p value of the two-sided test that goes with ``over_splits``."""
+    mean, error = float(np.mean(gains)), _corrected(spread(gains), len(gains), train, test)
+    if not error:
+        return 0.0 if mean else 1.0
+    return float(2 * stats.t.sf(abs(mean) / error, len(gains) - 1))
+
+
+def _corrected(sd: float, splits: int, train: int, test: int) -> float:
+    return sd * math.sqrt(1 / splits + test / train)
+
+
 def difference_p(differences: np.ndarray) -> float:
     """Returns the p value of the two-sided t test that paired differences (n,) have mean zero; NaN for fewer than 2."""
     if len(differences) < 2:

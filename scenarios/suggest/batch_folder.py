@@ -20,6 +20,7 @@ from scenarios.suggest import pictures
 from scenarios.suggest.labeling_page import ShownImage, labeling_page
 
 COLUMNS = ("rank", "file", "label", "predicted", "confidence", "reason", "note")
+PAGE = "label.html"
 _FROM, _TO = "class", "image"  # names of Label Studio's two controls
 _VERSION = "alenv"
 
@@ -83,7 +84,7 @@ def write(
         captions = [each.predicted for each in wanted]
         pictures.sheet(thumbs, captions).save(place / "sheet.png")
         page = labeling_page(title, f"{folder.name} {key[:16]}", classes, shown)
-        (place / "label.html").write_text(page, encoding="utf-8")
+        (place / PAGE).write_text(page, encoding="utf-8")
 
     files.publish_folder(folder, fill, "choose another folder with --out")
 

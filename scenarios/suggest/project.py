@@ -14,7 +14,7 @@ from typing import Any
 from scipy.stats import binomtest
 
 from alenv import files
-from alenv.errors import CorruptRun, RunConflict
+from alenv.errors import CorruptRun, DatasetNotFound, RunConflict
 
 FILE = "project.json"
 SHARE = 5  # one label of so many of a class measures and does not teach
@@ -41,7 +41,7 @@ class Project:
 
     def batches(self) -> list[Path]:
         """Returns the folders of the batches, the first one first."""
-        return [folder for _, folder in sorted(_numbered(self.path, "batch"))]
+        return batches(self.path)
 
     def free(self, kind: str) -> Path:
         """Returns the next folder ``KIND-001``, ``KIND-002`` and so on, which does not exist yet."""
@@ -81,6 +81,24 @@ class Project:
         kept = {name: value for name, value in asdict(self).items() if name != "path"}
         text = json.dumps({**kept, "root": str(self.root)}, indent=1, ensure_ascii=False)
         files.write_text(self.path / FILE, text + "\n", _ADVICE)
+
+
+def batches(path: Path) -> list[Path]:
+    """Returns the batch folders of a project, the first one first; none where there is no project."""
+    return [folder for _, folder in sorted(_numbered(path, "batch"))]
+
+
+def places(root: str | Path, out: str | Path | None) -> tuple[Path, Path]:
+    """Returns the folder of the images and that of their project, ``NAME-labeling`` where none is named.
+
+    Raises:
+        DatasetNotFound: There is no folder of images.
+    """
+    home = Path(root).expanduser().resolve()
+    if not home.is_dir():
+        raise DatasetNotFound(f"There is no folder {home}; give the folder that holds the images.")
+    path = Path(f"{home.name or 'images'}-labeling") if out is None else Path(out).expanduser()
+    return home, path.resolve()
 
 
 @contextmanager
@@ -126,7 +144,7 @@ def _read(path: Path, root: Path, seed: int | None) -> Project:
 
 
 def _numbered(path: Path, kind: str) -> Iterator[tuple[int, Path]]:
-    for folder in path.iterdir():
+    for folder in path.iterdir() if path.is_dir() else ():
         if match := re.fullmatch(rf"{kind}-(\d{{3,}})", folder.name):
             yield int(match[1]), folder
 

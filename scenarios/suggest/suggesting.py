@@ -50,7 +50,7 @@ class Suggestion:
 
     def numbers(self) -> dict[str, Any]:
         """Returns all of it as JSON values."""
-        return {**asdict(self), "folder": str(self.folder), "page": str(self.folder / "label.html")}
+        return {**asdict(self), "folder": str(self.folder), "page": str(self.folder / batch_folder.PAGE)}
 
 
 def suggest(
@@ -90,11 +90,9 @@ def suggest(
         raise errors.InvalidQuery(f"size={size!r} was given; ask for a whole number of images, at least 1.")
     if agent is not None:
         picking.check(agent)
-    home = Path(root).expanduser().resolve()
-    path = _project_of(home, out)
+    home, path = project.places(root, out)
     kind = features or kinds.default()
     given = [Path(each).expanduser() for each in labels]
-    _check_root(home)
     with project.opened(path, home, seed) as own:
         return _suggested(own, given, size, agent, kind, class_folders)
 
@@ -113,24 +111,12 @@ def apply(root: PathLike, labels: Sequence[PathLike], *, out: PathLike | None = 
     Raises:
         AlenvError: A file cannot be used; the message says what to do.
     """
-    home = Path(root).expanduser().resolve()
-    _check_root(home)
-    path = _project_of(home, out)
+    home, path = project.places(root, out)
     with project.opened(path, home, None) as own:
         given = [Path(each).expanduser() for each in labels]
         labeled = sources.found(home, given, [], path, class_folders=False).labels
         folder = own.free("classes")
         return folder, linking.link(labeled, home, folder)
-
-
-def _check_root(home: Path) -> None:
-    if not home.is_dir():
-        raise errors.DatasetNotFound(f"There is no folder {home}; give the folder that holds the images.")
-
-
-def _project_of(home: Path, out: PathLike | None) -> Path:
-    given = Path(f"{home.name or 'images'}-labeling") if out is None else Path(out).expanduser()
-    return given.resolve()
 
 
 def _suggested(
