@@ -65,7 +65,8 @@ def find(name: str, root: Path) -> Kind:
     side = _SIDES.get(name, _OTHER_SIDE)
     if plugins.is_own(name):
         function = plugins.load(name, "features")
-        return Kind(name, _key("own", plugins.content(name)), side, lambda *_: _of_function(name, function))
+        identity = [name.rpartition(":")[2], plugins.content(name)]
+        return Kind(name, _key("own", identity), side, lambda *_: _of_function(name, function))
     if imagenet.is_name(name):
         network = imagenet.find(name)
         return Kind(name, _key(name, network.identity), side, lambda *_: _of_network(network))
