@@ -10,17 +10,19 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
+from alenv.data.dataset import channel_statistics
 from alenv.episode import Episode
-from alenv.errors import InvalidQuery, MissingHead
+from alenv.errors import InvalidQuery, InvalidRecipe, MissingHead
 from alenv.learners import registry
 from alenv.learners.images import ImageSet
 from alenv.learners.logistic import LogisticLearner
+from alenv.learners.protocol import Predictions
 from alenv.oracle import Oracle
 from alenv.pool import OUTLIER
 from alenv.queries import candidate_count
 from alenv.runtime import Runtime, resolve
 from alenv.scores import Facts
-from alenv.settings import Protocol, Recipe
+from alenv.settings import LINEAR_HEADS, Protocol, Recipe
 from alenv.view import Validation, View
 
 Indices = NDArray[np.int64]
@@ -42,9 +44,9 @@ class _Unread(ImageSet):
 
 
 class Asking:
-    """Views of images of which some are labeled, for any agent that gets along with frozen features.
+    """Views of images of which some are labeled, for any agent that gets along with what its classifier gives.
 
-    A view is that of an environment with a logistic head in cycle 0: the labels that are known are its initial
+    A view is that of an environment in cycle 0: the labels that are known are its initial
     set, the held-out ones its validation split, and no other label can be read, for nobody knows it yet::
 
         asking = Asking(features, labels, 3)
@@ -70,6 +72,7 @@ class Asking:
         embedding: str = "features",
         penalty: float | None = None,
         recipe: Recipe | None = None,
+        images: np.ndarray | None = None,
         seed: int = 0,
         device: str = "auto",
     ) -> None:
@@ -83,12 +86,15 @@ class Asking:
             left_out: Rows that are not asked for, whatever the reason.
             embedding: What the features are called.
             penalty: Of the logistic head; None = cross-validated.
-            recipe: Of a linear head; None = a logistic one. ``embedding`` and ``penalty`` replace what it says of them.
+            recipe: How the classifier is trained; None = logistic regression. ``embedding`` and ``penalty`` replace
+                what it says of them.
+            images: uint8 (n, H, W, C), for a recipe that trains a network; None = they are known by their features.
             seed: Decides the candidates, and the folds of the cross-validation.
-            device: ``"auto"`` (the CPU) or a torch device.
+            device: ``"auto"`` (of a linear head the CPU) or a torch device.
 
         Raises:
             InvalidQuery: Shapes do not fit, or a label is no class.
+            InvalidRecipe: The recipe trains a network, and there are no images.
         """
         features, labels = np.asarray(features), np.asarray(labels)
         split = _indices(held_out)
@@ -99,14 +105,22 @@ class Asking:
         known = labels[self.rows]
         labeled = np.flatnonzero(known != OUTLIER)
         self.room = len(self.rows) - len(labeled)
-        self._runtime = resolve(device, "fp32", torch.get_num_threads(), "cpu")
+        recipe = dataclasses.replace(
+            recipe or Recipe(head="logistic", embedding=embedding), embedding=embedding
+        )
+        linear = recipe.head in LINEAR_HEADS
+        if not linear and images is None:
+            raise InvalidRecipe(
+                f"head={recipe.head!r} was given without images; give images=, or a linear head."
+            )
+        precision, place = ("fp32", "cpu") if linear else (recipe.precision, "auto")
+        self._runtime = resolve(device, precision, torch.get_num_threads(), place)
         self._classes = classes = max(2, num_classes)
         with self._runtime.active():
             self._features = _unit_length(features)
+            self._stored = None if images is None else torch.from_numpy(images).to(self._runtime.device)
+            self._statistics = (_GREY, _GREY) if images is None else channel_statistics(images)
             self._pool, self._held = (self._images(each) for each in (self.rows, split))
-            recipe = dataclasses.replace(
-                recipe or Recipe(head="logistic", embedding=embedding), embedding=embedding
-            )
             self.penalty = penalty or recipe.logistic_penalty
             if recipe.head == "logistic" and penalty is None:
                 self.penalty = cross_validated(
@@ -127,16 +141,17 @@ class Asking:
     def predict(self, rows: Indices) -> Indices:
         """Returns the likeliest class of images, int64 (n,), for rows of ``features``, int64 (n,)."""
         with self._runtime.active():
-            images = self._images(rows)
-            everything = torch.arange(len(images), device=images.device)
-            return self._learner.infer(images, everything)["logits"].argmax(1).cpu().numpy()
+            found = self._learner.predict(self._images(rows))
+            classes = found.classes if isinstance(found, Predictions) else found
+            return classes.cpu().numpy()
 
     def _images(self, rows: Indices) -> ImageSet:
-        """Returns images without pixels: one grey dot stands for all of them."""
+        rows = _indices(rows)
+        if self._stored is not None:
+            return ImageSet(self._stored, rows, *self._statistics, self._features)
+        # One grey dot stands for all of them.
         dot = torch.full((1, 1, 1, 3), 128, dtype=torch.uint8, device=self._runtime.device)
-        return _Unread(
-            dot.expand(len(self._features), -1, -1, -1), _indices(rows), _GREY, _GREY, self._features
-        )
+        return _Unread(dot.expand(len(self._features), -1, -1, -1), rows, *self._statistics, self._features)
 
     def view(self, query_size: int) -> View:
         """Returns a view for a query of so many images (B).

@@ -27,6 +27,12 @@ if TYPE_CHECKING:
 @click.option(
     "--features", metavar="NAME", help="What describes the images.  [default: imagenet, else patches]"
 )
+@click.option(
+    "--retrain", metavar="RECIPE", help="Train a network on the labels, by convnet, fast or another recipe."
+)
+@click.option(
+    "--image-size", type=click.IntRange(1), default=32, show_default=True, help="Of its images, in pixels."
+)
 @click.option("--seed", type=click.IntRange(0), help="Of the validation split and the agent.  [default: 0]")
 @click.option(
     "--class-folders/--no-class-folders",
@@ -46,6 +52,8 @@ def suggest(
     out: str | None,
     agent: str | None,
     features: str | None,
+    retrain: str | None,
+    image_size: int,
     seed: int | None,
     class_folders: bool | None,
     applied: tuple[str, ...],
@@ -78,6 +86,8 @@ def suggest(
         out=out,
         agent=agent,
         features=features,
+        retrain=retrain,
+        image_size=image_size,
         seed=seed,
         class_folders=class_folders,
     )

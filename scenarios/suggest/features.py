@@ -29,7 +29,7 @@ class Described:
 
     Attributes:
         files: Those that can be read, as they were given.
-        rows: float32 (n, D).
+        rows: (n, D), float32; uint8 for the images themselves.
         failed: {file: why it cannot be read}.
     """
 
@@ -38,13 +38,14 @@ class Described:
     failed: Mapping[str, str]
 
 
-def described(root: Path, names: Sequence[str], features: str) -> Described:
+def described(root: Path, names: Sequence[str], features: str | kinds.Kind) -> Described:
     """Returns the features of image files; those of contents that were described before are read.
 
     Args:
         root: The folder.
         names: The files, relative to it.
-        features: What ``kinds.find`` knows, or a file ``FILE.npy`` of a row per line of ``FILE.txt`` beside it.
+        features: A kind, or what ``kinds.find`` knows, or a file ``FILE.npy`` of a row per line of ``FILE.txt``
+            beside it.
 
     Raises:
         UnreadableImages: No image can be read.
@@ -52,9 +53,9 @@ def described(root: Path, names: Sequence[str], features: str) -> Described:
         InvalidRecipe: The file does not fit, or a package is missing.
         StorageError: The data folder cannot be written.
     """
-    if features.endswith(".npy"):
+    if isinstance(features, str) and features.endswith(".npy"):
         return _of_file(Path(features).expanduser(), names)
-    kind = kinds.find(features, root)
+    kind = kinds.find(features, root) if isinstance(features, str) else features
     folder = cache.root() / "suggest" / kind.key
     failed: dict[str, str] = {}
     digests = _digests(root, names, failed)
@@ -131,7 +132,7 @@ def _gathered(places: Sequence[tuple[Path, int]]) -> np.ndarray:
     for file, positions in by_file.items():
         stored = np.load(file, mmap_mode="r")
         if rows is None:
-            rows = np.empty((len(places), stored.shape[1]), dtype=np.float32)
+            rows = np.empty((len(places), stored.shape[1]), dtype=stored.dtype)
         rows[positions] = stored[[places[position][1] for position in positions]]
     assert rows is not None, "asked for some images at least"
     return rows
@@ -175,7 +176,7 @@ def _describe(
 
 def _keep(folder: Path, digests: Sequence[str], rows: np.ndarray) -> None:
     def fill(place: Path) -> None:
-        np.save(place / "rows.npy", rows.astype(np.float32))
+        np.save(place / "rows.npy", rows)
         (place / "digests.json").write_text(json.dumps(digests), encoding="ascii")
 
     files.publish_folder(folder / f"part-{secrets.token_hex(8)}", fill, cache.ADVICE)

@@ -33,7 +33,8 @@ class Kind:
         name: How it is spelled.
         key: Name of the folder that keeps its rows: another one for whatever gives other rows.
         side: Images come as uint8 (n, side, side, 3).
-        start: Given a sample of the images, and the folder, returns the function from images to float32 (n, D).
+        start: Given a sample of the images, and the folder, returns the function from images to rows (n, D), float32
+            but for the images themselves.
     """
 
     name: str
@@ -75,6 +76,12 @@ def find(name: str, root: Path) -> Kind:
     raise errors.unknown(
         "kind of features", name, ("patches", *imagenet.SPELLINGS, "FILE.npy", "FILE.py:NAME")
     )
+
+
+def pixels(side: int) -> Kind:
+    """Returns the images themselves, uint8 (n, side * side * 3) a row, for networks that are trained on them."""
+    name = f"pixels-{side}"
+    return Kind(name, name, side, lambda *_: lambda images: images.reshape(len(images), -1))
 
 
 def _key(name: str, identity: Any) -> str:

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from alenv import Asking, errors
-from scenarios.suggest import batch_folder, kinds, known, linking, picking, project, sources
+from scenarios.suggest import batch_folder, kinds, known, linking, picking, project, retraining, sources
 from scenarios.suggest.batch_folder import Wanted
 from scenarios.suggest.known import Known
 from scenarios.suggest.picking import Pick
+from scenarios.suggest.retraining import Trained
 
 PathLike = str | Path
 
@@ -61,6 +62,8 @@ def suggest(
     out: PathLike | None = None,
     agent: str | None = None,
     features: str | None = None,
+    retrain: str | None = None,
+    image_size: int = retraining.IMAGE_SIZE,
     seed: int | None = None,
     class_folders: bool | None = None,
 ) -> Suggestion:
@@ -77,6 +80,9 @@ def suggest(
         agent: Who chooses; None = typiclust with fewer than two labels a class, else learned.
         features: ``"imagenet"``, ``"patches"``, ``"timm-NAME"``, FILE.npy or a function of your own; None =
             ``"imagenet"`` where its extra is installed, else ``"patches"``.
+        retrain: A recipe such as ``"fast"`` or ``"convnet"``, by which a network is trained on the labels; None = the
+            classifier is logistic regression on the features.
+        image_size: Height and width of the images that it is trained on.
         seed: Decides which labels measure accuracy, and the agent's random choices; None = what it was, 0 at first.
         class_folders: Whether subfolders are named by class; None = where a folder ``unlabeled`` lies beside them.
 
@@ -90,11 +96,14 @@ def suggest(
         raise errors.InvalidQuery(f"size={size!r} was given; ask for a whole number of images, at least 1.")
     if agent is not None:
         picking.check(agent)
+    recipe = None if retrain is None else retraining.recipe_of(retrain, image_size)
     home, path = project.places(root, out)
     kind = features or kinds.default()
     given = [Path(each).expanduser() for each in labels]
     with project.opened(path, home, seed) as own:
-        return _suggested(own, given, size, agent, kind, class_folders)
+        images = known.read(home, given, own.batches(), path, kind, class_folders)
+        trained = retraining.trained(home, images, recipe, image_size) if recipe else None
+        return _suggested(own, images, trained, size, agent, kind)
 
 
 def apply(root: PathLike, labels: Sequence[PathLike], *, out: PathLike | None = None) -> tuple[Path, int]:
@@ -120,9 +129,8 @@ def apply(root: PathLike, labels: Sequence[PathLike], *, out: PathLike | None = 
 
 
 def _suggested(
-    own: project.Project, given: Sequence[Path], size: int, agent: str | None, kind: str, named: bool | None
+    own: project.Project, images: Known, trained: Trained | None, size: int, agent: str | None, kind: str
 ) -> Suggestion:
-    images = known.read(own.root, given, own.batches(), own.path, kind, named)
     split = images.places(own.divide(images.classes))
     batch = len(own.batches())
     asking = Asking(
@@ -132,6 +140,8 @@ def _suggested(
         held_out=split,
         left_out=images.unclear,
         embedding=kind,
+        recipe=trained and trained.recipe,
+        images=trained and trained.images,
         seed=own.seed + batch,
     )
     if not asking.room:

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 import agents
-from alenv import Asking
+from alenv import Asking, Recipe
 from alenv.asking import PENALTIES
-from alenv.errors import HiddenLabel, InvalidQuery, MissingHead
+from alenv.errors import HiddenLabel, InvalidQuery, InvalidRecipe, MissingHead
 
 N, CLASSES = 120, 3
 
@@ -95,3 +95,17 @@ def test_what_does_not_fit_is_refused(images: tuple[np.ndarray, np.ndarray]) -> 
         asking.view(112)
     with pytest.raises(InvalidQuery, match="Every image is labeled"):
         Asking(features, images[1], CLASSES).view(1)
+
+
+def test_another_head_is_fitted_and_predicts(images: tuple[np.ndarray, np.ndarray]) -> None:
+    recipe = Recipe(head="ridge", ridge_penalty="auto", embedding="features")
+    asking = Asking(images[0], known(images[1], slice(60)), CLASSES, recipe=recipe)
+    rest = np.arange(60, N)
+    assert (asking.predict(rest) == images[1][60:]).mean() > 0.9
+    expected = asking.view(5).logits(rest).argmax(1).numpy()  # nothing is left out: rows are pool indices
+    assert (asking.predict(rest) == expected).all()
+
+
+def test_a_network_without_images(images: tuple[np.ndarray, np.ndarray]) -> None:
+    with pytest.raises(InvalidRecipe, match="without images"):
+        Asking(images[0], known(images[1], slice(60)), CLASSES, recipe=Recipe())

@@ -17,8 +17,18 @@ from PIL import Image
 
 from alenv import files, patches
 from alenv.data import cache, label_files
-from alenv.errors import InvalidLabels, InvalidQuery, MissingHead, RunConflict, StorageError, UnknownName
-from scenarios.suggest import Suggestion, apply, features, picking, suggest
+from alenv.errors import (
+    AlenvError,
+    InvalidLabels,
+    InvalidQuery,
+    InvalidRecipe,
+    MissingHead,
+    RunConflict,
+    StorageError,
+    UnknownName,
+    UnreadableImages,
+)
+from scenarios.suggest import Suggestion, apply, features, kinds, picking, suggest
 from scenarios.suggest.project import Project, wilson
 
 FEATURES = "photos:quadrants"
@@ -423,3 +433,58 @@ def test_who_asks_by_default() -> None:
     assert picking.default_agent(50, 1) == "typiclust"
     assert picking.default_agent(5, 3) == "typiclust"
     assert picking.default_agent(6, 3) == "learned"
+
+
+# ---- networks ------------------------------------------------------------------------------------------------
+
+
+def test_a_network_is_trained_on_the_labels(folder: tuple[Path, dict[str, str]]) -> None:
+    root, truth = folder
+    labels = label_file(root.parent / "labels.csv", first(truth, 12))
+    found = asked(root, (labels,), 20, retrain="convnet", image_size=24, agent="badge")
+    assert found.agent == "badge"
+    right = [each.predicted == truth[each.file] for each in found.wanted]
+    assert np.mean(right) > 0.8
+    assert found.validation[0] >= 5
+    plain = asked(root, (labels,), 20, agent="badge", out=root.parent / "plain")
+    assert [each.confidence for each in plain.wanted] != [each.confidence for each in found.wanted]
+
+
+def test_without_labels_there_is_nothing_to_train_on(folder: tuple[Path, dict[str, str]]) -> None:
+    found = asked(folder[0], retrain="convnet", image_size=24)
+    assert found.agent == "typiclust"
+    assert all(not each.predicted for each in found.wanted)
+
+
+def test_networks_get_the_images_themselves(folder: tuple[Path, dict[str, str]]) -> None:
+    root, truth = folder
+    names = sorted(truth)[:5]
+    found = features.described(root, names, kinds.pixels(24))
+    assert found.rows.dtype == np.uint8
+    wanted = np.stack([np.asarray(Image.open(root / name)) for name in names])
+    assert (found.rows.reshape(5, 24, 24, 3) == wanted).all()
+
+
+@pytest.mark.parametrize(
+    ("retrain", "side", "kind", "words"),
+    [
+        ("ridge", 32, UnknownName, "trains a network"),
+        ("rotation", 32, UnknownName, "convnet"),
+        ("fast", 3, InvalidRecipe, "at least"),
+    ],
+)
+def test_recipes_that_cannot_be_trained(
+    folder: tuple[Path, dict[str, str]], retrain: str, side: int, kind: type[AlenvError], words: str
+) -> None:
+    with pytest.raises(kind, match=words):
+        asked(folder[0], retrain=retrain, image_size=side)
+
+
+def test_a_network_needs_images_that_can_be_read(folder: tuple[Path, dict[str, str]]) -> None:
+    root, truth = folder
+    names = sorted(truth)
+    np.save(root.parent / "rows.npy", np.random.default_rng(0).normal(size=(len(names), 8)))
+    (root.parent / "rows.txt").write_text("\n".join(names))
+    (root / names[0]).write_bytes(b"no image")
+    with pytest.raises(UnreadableImages, match=names[0]):
+        asked(root, features=str(root.parent / "rows.npy"), retrain="convnet", image_size=24)
