@@ -81,36 +81,69 @@ def paired(values: np.ndarray, reference: np.ndarray) -> Difference:
     return Difference(float(np.mean(gains)), spread(gains), interval(gains), len(gains))
 
 
-def over_splits(gains: np.ndarray, train: int, test: int, confidence: float = 0.95) -> Difference:
+def over_splits(
+    gains: np.ndarray, train: int, test: int, shared: float = 1.0, confidence: float = 0.95
+) -> Difference:
     """Returns the mean of differences over random splits of one set of images, with an interval that they may share.
 
     Splits of one set overlap, so that the plain interval is too narrow: the variance of the mean is not s^2 / n but
-    s^2 (1 / n + test / train).
+    s^2 (1 / n + test / train). Only what two plays of one split have in common can be common to splits that overlap;
+    the rest, from initial sets and ties, is new in every play and averages out.
 
     Args:
-        gains: float (n,), paired differences, one per split.
+        gains: float (n, r), paired differences of r plays on each of n splits.
         train: Images of a split that may teach.
         test: Images of a split that measure.
+        shared: Share of the variance that plays of one split have in common; 1 corrects all of it, as published.
         confidence: Nominal coverage.
 
     Source: Nadeau and Bengio 2003, "Inference for the Generalization Error", section 3.2, the corrected resampled
     t test.
+    Differs: ``shared``; with one play a split, as published, there is no telling, and it is 1.
     """
-    mean, sd = float(np.mean(gains)), spread(gains)
-    half = float(stats.t.ppf((1 + confidence) / 2, len(gains) - 1)) * _corrected(sd, len(gains), train, test)
+    mean, sd = float(np.mean(gains)), spread(gains.ravel())
+    half = float(stats.t.ppf((1 + confidence) / 2, len(gains) - 1)) * _corrected(gains, train, test, shared)
     return Difference(mean, sd, Interval(mean - half, mean + half), len(gains))
 
 
-def over_splits_p(gains: np.ndarray, train: int, test: int) -> float:
+def over_splits_p(gains: np.ndarray, train: int, test: int, shared: float = 1.0) -> float:
     """Returns the p value of the two-sided test that goes with ``over_splits``."""
-    mean, error = float(np.mean(gains)), _corrected(spread(gains), len(gains), train, test)
+    mean, error = float(np.mean(gains)), _corrected(gains, train, test, shared)
     if not error:
         return 0.0 if mean else 1.0
     return float(2 * stats.t.sf(abs(mean) / error, len(gains) - 1))
 
 
-def _corrected(sd: float, splits: int, train: int, test: int) -> float:
-    return sd * math.sqrt(1 / splits + test / train)
+def shared_by_plays(gains: Sequence[np.ndarray]) -> float:
+    """Returns how much of the variance plays of one split may have in common, in [0, 1]; 1 where it is not known.
+
+    It is the intraclass correlation of a one-way analysis of variance, its sums taken over all comparisons, and one
+    standard error more: that of a single comparison, for those of the same splits are not independent.
+
+    Args:
+        gains: Paired differences of several comparisons on the same n splits, float (n, r) each.
+
+    Source: Fisher 1925, "Statistical Methods for Research Workers", chapter 7, for the standard error.
+    """
+    between = within = 0.0
+    for each in gains:
+        splits, plays = each.shape
+        if splits < 2 or plays < 2:
+            return 1.0
+        between += plays * float(each.mean(1).var(ddof=1))
+        within += float(each.var(1, ddof=1).mean())
+    if between + within == 0:
+        return 1.0
+    found = max(0.0, (between - within) / (between + (plays - 1) * within))
+    error = (1 - found) * (1 + (plays - 1) * found) * math.sqrt(2 / (plays * (plays - 1) * (splits - 1)))
+    return float(min(1.0, found + error))
+
+
+def _corrected(gains: np.ndarray, train: int, test: int, shared: float) -> float:
+    """Returns the standard error of the mean."""
+    splits, plays = gains.shape
+    variance = shared * (1 / splits + test / train) + (1 - shared) / (splits * plays)
+    return spread(gains.ravel()) * math.sqrt(variance)
 
 
 def difference_p(differences: np.ndarray) -> float:

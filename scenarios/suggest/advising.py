@@ -102,8 +102,8 @@ def advise(
     """Says which strategy saves most labels on images like these, as far as the labels that there are can tell.
 
     On each of many random splits of the labeled images, every agent buys half of the labels of two thirds of them in
-    five queries, from the same initial set; the last third measures. The head is ridge regression on the features.
-    The splits overlap and the measuring thirds are small: the intervals account for both.
+    five queries, from the same initial set, twice; the last third measures. The head is ridge regression on the
+    features. The splits overlap and the measuring thirds are small: the intervals account for both.
 
     Args:
         root: The folder of the images.
@@ -187,30 +187,34 @@ def _reduced(rows: np.ndarray) -> np.ndarray:
 
 
 def _advice(played: Curves, others: dict[str, np.ndarray], plan: Plan, labels: int, default: str) -> Advice:
-    def over(gains: np.ndarray) -> Difference:
-        return stats.over_splits(gains, plan.pool, plan.test)
-
     bought = plan.initial_size + plan.query_size * np.arange(simulating.QUERIES + 1)
     at = np.append(bought, plan.pool)
-    curve = np.append(played.accuracy["random"].mean(0), played.whole.mean())
-    gains = {name: played.area(name) - played.area(default) for name in played.accuracy}
+    curve = np.append(played.accuracy["random"].mean((0, 1)), played.whole.mean())
+    gains = {name: played.area(name) - played.area(default) for name in played.accuracy if name != default}
+    shared = stats.shared_by_plays(list(gains.values()))
+    over = {name: stats.over_splits(found, plan.pool, plan.test, shared) for name, found in gains.items()}
+    p = stats.holm([stats.over_splits_p(found, plan.pool, plan.test, shared) for found in gains.values()])
     compared = [
         Compared(
             name,
             float(played.area(name).mean()),
-            None if name == default else over(gains[name]),
-            stats.labels_needed(at, curve, float(accuracy[:, -1].mean())),
+            over.get(name),
+            stats.labels_needed(at, curve, float(accuracy[..., -1].mean())),
         )
         for name, accuracy in played.accuracy.items()
     ]
-    rivals = [each.agent for each in compared if each.gain is not None]
-    p = stats.holm([stats.over_splits_p(gains[name], plan.pool, plan.test) for name in rivals])
-    doubling = over(played.whole - played.accuracy["random"][:, -1])
-    features = {kind: over(whole - played.whole) for kind, whole in others.items()}
+    whole = played.whole[:, None]
+    doubling = stats.over_splits(
+        whole - played.accuracy["random"][..., -1].mean(1, keepdims=True), plan.pool, plan.test
+    )
+    features = {
+        kind: stats.over_splits(found[:, None] - whole, plan.pool, plan.test)
+        for kind, found in others.items()
+    }
     kind, sentence = verdict(
         default,
-        {each.agent: each.gain for each in compared if each.gain is not None},
-        dict(zip(rivals, p, strict=True)),
+        over,
+        dict(zip(over, p, strict=True)),
         features,
         doubling,
         plan,

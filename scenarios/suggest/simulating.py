@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+import joblib
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -18,8 +19,10 @@ from alenv.progress import progress
 Indices = NDArray[np.int64]
 
 QUERIES = 5
+PLAYS = 2  # of each split, from other initial sets: what they share tells how far splits that overlap agree
 _MOST = 800  # images of a pool: more of them measure instead
 _MOST_TEST = 2000
+_SPLITS_A_WORKER = 10  # at least, or starting processes takes longer than they save
 # A cycle costs milliseconds, where logistic regression takes tenths of seconds.
 _RIDGE = Recipe(head="ridge", ridge_penalty="auto", embedding="features")
 OFFERED = offers(_RIDGE)  # what agents may read
@@ -66,7 +69,7 @@ class Curves:
     """What was reached on every split, in percent of the test images.
 
     Attributes:
-        accuracy: {agent: float64 (splits, QUERIES + 1)}, with the initial set and after each query.
+        accuracy: {agent: float64 (splits, PLAYS, QUERIES + 1)}, with the initial set and after each query.
         whole: float64 (splits,), with the labels of the whole pool.
     """
 
@@ -74,8 +77,8 @@ class Curves:
     whole: NDArray[np.float64]
 
     def area(self, agent: str) -> NDArray[np.float64]:
-        """Returns the mean accuracy after the queries of each split, (splits,)."""
-        return np.asarray(self.accuracy[agent][:, 1:].mean(1))
+        """Returns the mean accuracy after the queries of each play, (splits, PLAYS)."""
+        return np.asarray(self.accuracy[agent][..., 1:].mean(-1))
 
 
 def simulated(
@@ -93,18 +96,41 @@ def simulated(
         plan: Sizes.
         seed: Decides the splits and the agents' random choices.
     """
-    found = {name: np.zeros((plan.splits, QUERIES + 1)) for name in names}
-    whole = np.zeros(plan.splits)
-    with _one_thread(), progress("splits", plan.splits) as advance:
-        for split in range(plan.splits):
-            order = np.random.default_rng([seed, split]).permutation(len(labels))
-            own = order[: plan.pool + plan.test]
-            one = _Split(rows[own], labels[own], num_classes, plan, seed + split)
+    workers = min(joblib.cpu_count(), plan.splits // _SPLITS_A_WORKER) or 1
+    found: dict[str, list[NDArray[np.float64]]] = {name: [] for name in names}
+    whole = []
+    each = joblib.Parallel(n_jobs=workers, return_as="generator")(
+        joblib.delayed(_played)(rows[own], labels[own], num_classes, names, plan, seed + number)
+        for number, own in enumerate(_drawn(len(labels), plan, seed))
+    )
+    with progress("splits", plan.splits) as advance:
+        for curves, reached in each:
             for name in names:
-                found[name][split] = one.played(name)
-            whole[split] = one.accuracy(np.arange(plan.pool))
+                found[name].append(curves[name])
+            whole.append(reached)
             advance(1)
-    return Curves(found, whole)
+    return Curves({name: np.stack(curves) for name, curves in found.items()}, np.array(whole))
+
+
+def _drawn(count: int, plan: Plan, seed: int) -> Iterator[Indices]:
+    """Yields the images of each split, those of its pool first."""
+    for split in range(plan.splits):
+        yield np.random.default_rng([seed, split]).permutation(count)[: plan.pool + plan.test]
+
+
+def _played(
+    rows: np.ndarray, labels: Indices, num_classes: int, names: Sequence[str], plan: Plan, seed: int
+) -> tuple[dict[str, NDArray[np.float64]], float]:
+    """Plays every agent on one split, {agent: (PLAYS, QUERIES + 1)}; and the accuracy with all labels of its pool."""
+    found = {name: np.zeros((PLAYS, QUERIES + 1)) for name in names}
+    with _one_thread():
+        for play in range(PLAYS):
+            order = np.random.default_rng([seed, play]).permutation(plan.pool)
+            order = np.concatenate([order, np.arange(plan.pool, len(labels))])
+            one = _Split(rows[order], labels[order], num_classes, plan, PLAYS * seed + play)
+            for name in names:
+                found[name][play] = one.played(name)
+        return found, one.accuracy(np.arange(plan.pool))
 
 
 @contextmanager

@@ -46,7 +46,7 @@ def groups(count: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def test_the_interval_of_overlapping_splits_by_hand() -> None:
-    gains = np.array([1.0, 2.0, 3.0, 6.0])
+    gains = np.array([[1.0], [2.0], [3.0], [6.0]])
     found = stats.over_splits(gains, train=200, test=100)
     assert found.mean == 3.0
     assert found.sd == pytest.approx(math.sqrt(14 / 3))
@@ -54,8 +54,40 @@ def test_the_interval_of_overlapping_splits_by_hand() -> None:
     assert found.interval == pytest.approx((3 - half, 3 + half), abs=1e-5)
     t = 3 / math.sqrt(14 / 3 * 0.75)
     assert stats.over_splits_p(gains, 200, 100) == pytest.approx(2 * (1 - _student_3(t)), abs=1e-9)
-    assert stats.over_splits_p(np.zeros(4), 200, 100) == 1.0
-    assert stats.over_splits_p(np.ones(4), 200, 100) == 0.0
+    assert stats.over_splits_p(np.zeros((4, 1)), 200, 100) == 1.0
+    assert stats.over_splits_p(np.ones((4, 1)), 200, 100) == 0.0
+
+
+def test_only_what_plays_of_a_split_share_is_corrected() -> None:
+    gains = np.array([[1.0, 3.0], [2.0, 2.0], [3.0, 7.0], [6.0, 4.0]])
+    between, within = 2 * np.var([2.0, 2.0, 5.0, 5.0], ddof=1), np.mean([2.0, 0.0, 8.0, 2.0])
+    shared = stats.shared_by_plays([gains])
+    share = (between - within) / (between + within)
+    assert shared == pytest.approx(share + (1 - share) * (1 + share) * math.sqrt(1 / 3))
+    assert stats.shared_by_plays([gains, gains]) == pytest.approx(shared)
+    variance = np.var(gains, ddof=1) * (shared * (1 / 4 + 1 / 2) + (1 - shared) / 8)
+    low, high = stats.over_splits(gains, 200, 100, shared).interval
+    assert high - low == pytest.approx(2 * 3.182446 * math.sqrt(variance), abs=1e-5)
+    assert stats.shared_by_plays([gains[:, :1]]) == 1.0
+    assert stats.shared_by_plays([np.array([[1.0, -1.0], [-1.0, 1.0]] * 50)]) == pytest.approx(99**-0.5)
+    assert stats.shared_by_plays([np.zeros((3, 2))]) == 1.0
+
+
+def test_intervals_cover_what_is_true_of_all_images() -> None:
+    """Images with a gain of their own, of which splits draw some, beside the noise of every play."""
+    random = np.random.default_rng(0)
+    covered, plain = 0, 0
+    for _ in range(200):
+        own = random.normal(size=120)  # a set of images; over all images the mean is 0
+        drawn = np.stack([random.permutation(120)[:40] for _ in range(50)])
+        gains = own[drawn].mean(1, keepdims=True) + 0.3 * random.normal(size=(50, 2))
+        shared = stats.shared_by_plays([gains])
+        low, high = stats.over_splits(gains, 80, 40, shared).interval
+        covered += low <= 0 <= high
+        low, high = stats.interval(gains.mean(1))
+        plain += low <= 0 <= high
+    assert covered >= 180
+    assert plain < covered - 40
 
 
 def _student_3(t: float) -> float:
@@ -88,13 +120,14 @@ def test_agents_play_the_same_splits_whoever_else_plays() -> None:
     both = simulating.simulated(rows, classes, 4, ["random", "margin"], plan, 0)
     alone = simulating.simulated(rows, classes, 4, ["margin"], plan, 0)
     assert (both.accuracy["margin"] == alone.accuracy["margin"]).all()
-    assert (both.accuracy["margin"][:, 0] == both.accuracy["random"][:, 0]).all()
-    assert (both.accuracy["margin"][:, 1:] != both.accuracy["random"][:, 1:]).any()
+    assert (both.accuracy["margin"][..., 0] == both.accuracy["random"][..., 0]).all()
+    assert (both.accuracy["margin"][..., 1:] != both.accuracy["random"][..., 1:]).any()
+    assert (both.accuracy["random"][:, 0] != both.accuracy["random"][:, 1]).any()
     assert (both.whole == alone.whole).all()
     assert len({*both.whole.tolist()}) > 1
     other = simulating.simulated(rows, classes, 4, ["margin"], plan, 1)
     assert (other.accuracy["margin"] != alone.accuracy["margin"]).any()
-    assert both.area("margin") == pytest.approx(both.accuracy["margin"][:, 1:].mean(1))
+    assert both.area("margin") == pytest.approx(both.accuracy["margin"][..., 1:].mean(-1))
     assert (both.accuracy["margin"] <= 100).all()
     assert both.whole.mean() > 50
 
