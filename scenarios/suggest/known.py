@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from alenv.data.label_files import Labels
 from alenv.pool import OUTLIER
 from scenarios.suggest import features, sources
 
@@ -28,6 +29,7 @@ class Known:
         unclear: Rows of those that were marked unclear.
         failed: {file: why it cannot be read}.
         class_folders: Whether subfolders were taken for classes.
+        gone: Images that labels of batches name, and that are not there any more.
     """
 
     files: tuple[str, ...]
@@ -38,6 +40,7 @@ class Known:
     unclear: Indices
     failed: Mapping[str, str]
     class_folders: bool
+    gone: frozenset[str] = frozenset()
 
     def places(self, files: Iterable[str]) -> Indices:
         """Returns the rows of files, int64; of those alone that can be read."""
@@ -51,7 +54,13 @@ class Known:
 
 
 def read(
-    root: Path, given: Sequence[Path], batches: Sequence[Path], outside: Path, kind: str, named: bool | None
+    root: Path,
+    given: Sequence[Path],
+    batches: Sequence[Path],
+    outside: Path,
+    kind: str,
+    named: bool | None,
+    own: Labels | None = None,
 ) -> Known:
     """Reads the labels of a folder's images from everywhere and describes the images.
 
@@ -62,11 +71,12 @@ def read(
         outside: The project, whose own pictures are none of the images.
         kind: The features.
         named: Whether subfolders are named by class; None = where a folder ``unlabeled`` lies beside them.
+        own: Labels that came with the images.
 
     Raises:
         AlenvError: Something cannot be used; the message says what to do.
     """
-    source = sources.found(root, given, batches, outside, named)
+    source = sources.found(root, given, batches, outside, named, own)
     described = features.described(root, source.files, kind)
     classes = {file: source.labels.classes[file] for file in described.files if file in source.labels.classes}
     names = tuple(sorted(set(classes.values())))
@@ -84,4 +94,5 @@ def read(
         np.array(unclear, dtype=np.int64),
         described.failed,
         source.class_folders,
+        source.labels.gone,
     )

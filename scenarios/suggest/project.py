@@ -117,7 +117,8 @@ def _read(path: Path, root: Path, seed: int | None) -> Project:
     except (OSError, ValueError, LookupError, TypeError) as error:
         raise CorruptRun(f"{file} cannot be read ({error}); restore it, or {_ADVICE}.") from error
     if found.root != root:
-        raise RunConflict(f"{path} is a project of the images in {found.root}, not of {root}; {_ADVICE}.")
+        other = "other ones" if root.is_relative_to(path) else root  # an array's are kept in the project
+        raise RunConflict(f"{path} is a project of the images in {found.root}, not of {other}; {_ADVICE}.")
     if seed not in (None, found.seed):
         raise RunConflict(
             f"{path} has begun with seed {found.seed}, not {seed}; leave the seed out, or {_ADVICE}."

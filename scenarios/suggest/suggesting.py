@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from alenv import Asking, errors
-from scenarios.suggest import batch_folder, kinds, known, linking, picking, project, sources
+from scenarios.suggest import batch_folder, given, kinds, known, linking, picking, project, sources, unfiled
 from scenarios.suggest.batch_folder import Wanted
+from scenarios.suggest.given import Given, PathLike
 from scenarios.suggest.known import Known
 from scenarios.suggest.picking import Pick
-
-PathLike = str | Path
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,8 @@ class Suggestion:
         interval: Of validation accuracy, Wilson's at 95 %; None without held-out labels.
         near_duplicates: Images that were passed over because one of the batch looks the same.
         class_folders: Whether subfolders were taken for classes.
+        gone: Images that labels of earlier batches name, and that are not there any more.
+        indices: int64 (B,), which images of an array or dataset are wanted; None for a folder.
     """
 
     folder: Path
@@ -47,33 +51,41 @@ class Suggestion:
     interval: tuple[float, float] | None
     near_duplicates: int
     class_folders: bool
+    gone: tuple[str, ...] = ()
+    indices: NDArray[np.int64] | None = field(default=None, compare=False)
 
     def numbers(self) -> dict[str, Any]:
         """Returns all of it as JSON values."""
-        return {**asdict(self), "folder": str(self.folder), "page": str(self.folder / "label.html")}
+        paths = {"folder": str(self.folder), "page": str(self.folder / "label.html")}
+        return {**asdict(self), **paths, "indices": None if self.indices is None else self.indices.tolist()}
 
 
 def suggest(
-    root: PathLike,
-    labels: Sequence[PathLike] = (),
+    root: PathLike | Any = None,
+    labels: Sequence[PathLike] | Any = (),
     size: int = 100,
     *,
+    images: Any = None,
     out: PathLike | None = None,
     agent: str | None = None,
     features: str | None = None,
     seed: int | None = None,
     class_folders: bool | None = None,
 ) -> Suggestion:
-    """Chooses the images of a folder that are to be labeled next, and writes them as a new batch folder.
+    """Chooses the images that are to be labeled next, and writes them as a new batch folder.
 
     Labels are read from ``labels``, from subfolders named by class, and from every CSV and JSON file that lies in a
-    batch folder of the project. A fifth of each class's labels measures accuracy and never teaches.
+    batch folder of the project. A fifth of each class's labels measures accuracy and never teaches. Images of an
+    array or a dataset are first written as files, once, into the project; the next call takes the same ones again.
 
     Args:
-        root: The folder of the images.
-        labels: CSV files with the columns file and label, or JSON exports of Label Studio; none is fine.
+        root: The folder of the images; or a ``datasets.Dataset`` of Hugging Face with a column of images, or the
+            folder that its ``save_to_disk`` wrote. None = an array.
+        labels: CSV files with the columns file and label, or JSON exports of Label Studio; none is fine. Of an array:
+            (n,) whole numbers or words, -1, None or ``""`` where the label is not known. Of a dataset: the column.
         size: Images of the batch; fewer where fewer are left.
-        out: The project's folder; None = ``NAME-labeling`` in the current one.
+        images: An array of images: uint8 (n, H, W), (n, H, W, 1) or (n, H, W, 3).
+        out: The project's folder; None = ``NAME-labeling`` in the current one, ``images-labeling`` for an array.
         agent: Who chooses; None = typiclust with fewer than two labels a class, else learned.
         features: ``"imagenet"``, ``"patches"``, ``"timm-NAME"``, FILE.npy or a function of your own; None =
             ``"imagenet"`` where its extra is installed, else ``"patches"``.
@@ -90,13 +102,10 @@ def suggest(
         raise errors.InvalidQuery(f"size={size!r} was given; ask for a whole number of images, at least 1.")
     if agent is not None:
         picking.check(agent)
-    home = Path(root).expanduser().resolve()
-    path = _project_of(home, out)
     kind = features or kinds.default()
-    given = [Path(each).expanduser() for each in labels]
-    _check_root(home)
-    with project.opened(path, home, seed) as own:
-        return _suggested(own, given, size, agent, kind, class_folders)
+    source = given.read(root, labels, images, out)
+    with project.opened(source.project, source.root, seed) as own:
+        return _suggested(own, source, size, agent, kind, class_folders)
 
 
 def apply(root: PathLike, labels: Sequence[PathLike], *, out: PathLike | None = None) -> tuple[Path, int]:
@@ -113,32 +122,22 @@ def apply(root: PathLike, labels: Sequence[PathLike], *, out: PathLike | None = 
     Raises:
         AlenvError: A file cannot be used; the message says what to do.
     """
-    home = Path(root).expanduser().resolve()
-    _check_root(home)
-    path = _project_of(home, out)
+    home = given.folder(root)
+    path = given.project_of(home.name, out)
     with project.opened(path, home, None) as own:
-        given = [Path(each).expanduser() for each in labels]
-        labeled = sources.found(home, given, [], path, class_folders=False).labels
+        paths = [Path(each).expanduser() for each in labels]
+        labeled = sources.found(home, paths, [], path, class_folders=False).labels
         folder = own.free("classes")
         return folder, linking.link(labeled, home, folder)
 
 
-def _check_root(home: Path) -> None:
-    if not home.is_dir():
-        raise errors.DatasetNotFound(f"There is no folder {home}; give the folder that holds the images.")
-
-
-def _project_of(home: Path, out: PathLike | None) -> Path:
-    given = Path(f"{home.name or 'images'}-labeling") if out is None else Path(out).expanduser()
-    return given.resolve()
-
-
 def _suggested(
-    own: project.Project, given: Sequence[Path], size: int, agent: str | None, kind: str, named: bool | None
+    own: project.Project, source: Given, size: int, agent: str | None, kind: str, named: bool | None
 ) -> Suggestion:
-    images = known.read(own.root, given, own.batches(), own.path, kind, named)
+    batches, labels = own.batches(), source.labels()
+    images = known.read(own.root, source.label_files, batches, own.path, kind, named, labels)
     split = images.places(own.divide(images.classes))
-    batch = len(own.batches())
+    batch = len(batches)
     asking = Asking(
         images.rows,
         images.labels,
@@ -156,9 +155,10 @@ def _suggested(
     own.save()
     asks = agent or picking.default_agent(len(images.classes) - len(split), len(images.names))
     picked = picking.pick(asking, asks, min(size, asking.room), images.names, own.seed + batch)
+    wanted = tuple(_wanted(images, each) for each in picked.picks)
     found = Suggestion(
         folder=folder,
-        wanted=tuple(_wanted(images, each) for each in picked.picks),
+        wanted=wanted,
         agent=asks,
         features=kind,
         images=len(images.files),
@@ -169,6 +169,8 @@ def _suggested(
         interval=project.wilson(asking.right, len(split)) if len(split) else None,
         near_duplicates=picked.near_duplicates,
         class_folders=images.class_folders,
+        gone=tuple(sorted(images.gone)),
+        indices=None if source.unfiled is None else unfiled.positions([each.file for each in wanted]),
     )
     batch_folder.write(folder, own.root, images.names, found.wanted, found.numbers())
     return found
