@@ -1,6 +1,8 @@
 """Pool-based active learning for image classification as Gymnasium environments.
 
-``import alenv`` registers the environment ids; torch loads at the first ``gym.make``.
+``import alenv`` registers the environment ids; torch loads at the first ``gym.make``. ``alenv.suggest`` and
+``alenv.advise`` do what the commands of these names do; they belong to ``scenarios``, and are found among what this
+installation lists.
 """
 
 from __future__ import annotations
@@ -91,10 +93,21 @@ _PLACES = {
 }
 
 
-def __getattr__(name: str) -> Any:
-    from importlib import import_module  # noqa: PLC0415  (only for the names that need torch)
+# Functions of ``scenarios``: entry points of the group "alenv.commands" in pyproject.toml.
+_COMMANDS = ("advise", "suggest")
 
-    if name not in _PLACES:
+
+def __getattr__(name: str) -> Any:
+    from importlib import import_module, metadata  # noqa: PLC0415  (only for names that are not here yet)
+
+    if name in _PLACES:
+        module, attribute = _PLACES[name]
+        return getattr(import_module(module), attribute)
+    if name not in _COMMANDS:
         raise AttributeError(f"module 'alenv' has no attribute {name!r}")
-    module, attribute = _PLACES[name]
-    return getattr(import_module(module), attribute)
+    for found in metadata.entry_points(group="alenv.commands", name=name):
+        return found.load()
+    raise AttributeError(
+        f"alenv.{name} is not listed by this installation of alenv, which is of an older version; install it again, "
+        "with pip install, and in a checkout with pip install -e ."
+    )

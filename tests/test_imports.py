@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import importlib
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -99,6 +101,35 @@ def test_no_two_classes_share_a_name() -> None:
             if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
                 found.setdefault(node.name, []).append(name)
     assert {name: places for name, places in found.items() if len(places) > 1} == {}
+
+
+def install(folder: Path, entry_points: str, patch: pytest.MonkeyPatch) -> None:
+    """Makes ``folder`` what an installation of alenv with these entry points looks like."""
+    listed = folder / "alenv-0.0.dist-info"
+    listed.mkdir()
+    (listed / "METADATA").write_text("Metadata-Version: 2.1\nName: alenv\nVersion: 0.0\n", encoding="utf-8")
+    (listed / "entry_points.txt").write_text(entry_points, encoding="utf-8")
+    patch.syspath_prepend(folder)
+
+
+def test_commands_are_names_of_alenv(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    section = text.partition('[project.entry-points."alenv.commands"]\n')[2].partition("\n\n")[0]
+    commands = dict(re.findall(r'^(\w+) = "([\w.:]+)"$', section, re.MULTILINE))
+    assert set(commands) == set(alenv._COMMANDS)
+    lines = [f"{name} = {place}" for name, place in commands.items()]
+    install(tmp_path, "\n".join(["[alenv.commands]", *lines]), monkeypatch)
+    for name, place in commands.items():
+        module, _, attribute = place.partition(":")
+        assert getattr(alenv, name) is getattr(importlib.import_module(module), attribute)
+
+
+def test_an_old_installation_lists_no_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    install(tmp_path, "", monkeypatch)
+    with pytest.raises(AttributeError, match=r"alenv\.suggest is not listed .*; install it again"):
+        _ = alenv.suggest
+    with pytest.raises(AttributeError, match="'alenv' has no attribute 'sugest'"):
+        _ = alenv.sugest
 
 
 def loaded_by(code: str) -> str:

@@ -60,6 +60,11 @@ class Dataset:
     ) -> Dataset:
         """Makes a dataset of arrays, in a fixed random order, so that the order gives no class away.
 
+        One of Hugging Face whose images have one size, ``data`` of two splits, is two lines::
+
+            train, test = ((each["image"], each["label"]) for each in data.with_format("numpy").values())
+            Dataset.of("beans", train, test, data["train"].features["label"].names)
+
         Args:
             name: A lower-case name.
             train: Images uint8 (n, H, W, C) or (n, H, W), and whole-number labels (n,) from 0.

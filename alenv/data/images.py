@@ -106,7 +106,8 @@ def decode(file: Path, image_shape: tuple[int, int, int]) -> np.ndarray:
 
     Args:
         file: The image file, of which the first frame is read; color is turned to luminance for one channel,
-            grey repeated for three, transparent parts laid on white, 16-bit grey divided by 256.
+            grey repeated for three, transparent parts laid on white, grey of more than 8 bits scaled by the bits that
+            this image needs.
         image_shape: Height, width and channels (1 or 3) of the result. An image that has this size already
             keeps its pixels.
 
@@ -116,7 +117,7 @@ def decode(file: Path, image_shape: tuple[int, int, int]) -> np.ndarray:
     Raises:
         Exception: Whatever the decoder of that format raises.
     """
-    return _decode(file, image_shape, _FULL_BITS).row
+    return _decode(file, image_shape, None).row
 
 
 def picture(file: Path, most: int) -> Image.Image:
@@ -131,7 +132,7 @@ def picture(file: Path, most: int) -> Image.Image:
     """
     with open_image(file) as opened:
         opened.draft(opened.mode, (2 * most, 2 * most))
-        found = _upright(opened, _FULL_BITS).image.convert("RGB")
+        found = _upright(opened, None).image.convert("RGB")
     found.thumbnail((most, most))
     return found
 
@@ -176,8 +177,8 @@ def decode_all(root: Path, split: ClassFolders, reading: Reading, title: str) ->
             advance(len(names))
 
 
-def _decode(file: Path, shape: tuple[int, int, int], bits: int) -> _Decoded:
-    """Reads the first frame of an image at the depth of ``bits``; see :func:`decode`."""
+def _decode(file: Path, shape: tuple[int, int, int], bits: int | None) -> _Decoded:
+    """Reads the first frame of an image at the depth of ``bits``, None = its own; see :func:`decode`."""
     from PIL import Image, ImageOps  # noqa: PLC0415  (`import alenv` stays light)
 
     height, width, channels = shape
@@ -198,7 +199,7 @@ class _Upright(NamedTuple):
     peak: int  # see ``_Decoded``
 
 
-def _upright(opened: ImageFile.ImageFile, bits: int) -> _Upright:
+def _upright(opened: ImageFile.ImageFile, bits: int | None) -> _Upright:
     """Turns a picture upright, scales it to eight bits a color and lays it on white."""
     from PIL import ImageOps  # noqa: PLC0415  (`import alenv` stays light)
 
@@ -210,7 +211,7 @@ def _upright(opened: ImageFile.ImageFile, bits: int) -> _Upright:
     if image.mode.startswith("I"):
         image, peak = _eight_bit(image, bits)
     elif deep_color:
-        peak = _peak_of_colors(image, bits)
+        peak = _peak_of_colors(image, bits or _FULL_BITS)
     return _Upright(_on_white(image), peak)
 
 
@@ -227,15 +228,17 @@ def _is_grey(mode: str) -> bool:
     return mode in ("1", "L", "LA", "La") or mode.startswith("I")
 
 
-def _eight_bit(image: Image.Image, bits: int) -> tuple[Image.Image, int]:
-    """Scales grey of ``bits`` bits to eight, and returns its largest value too."""
+def _eight_bit(image: Image.Image, bits: int | None) -> tuple[Image.Image, int]:
+    """Scales grey of ``bits`` bits, None = as many as it needs, to eight, and returns its largest value too."""
     from PIL import Image  # noqa: PLC0415  (`import alenv` stays light)
 
     # Pillow opens 16-bit PNG and TIFF as "I;16", older versions as "I"; its own conversion clips at 255.
     pixels = np.asarray(image).astype(np.int64)
     if pixels.min() < 0:
         raise unreadable.UnusablePixels(unreadable.NEGATIVE)
-    return Image.fromarray(np.clip(pixels >> (bits - 8), 0, 255).astype(np.uint8)), int(pixels.max())
+    peak = int(pixels.max())
+    bits = bits or max(8, peak.bit_length())
+    return Image.fromarray(np.clip(pixels >> (bits - 8), 0, 255).astype(np.uint8)), peak
 
 
 def _peak_of_colors(image: Image.Image, bits: int) -> int:

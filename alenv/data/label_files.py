@@ -8,7 +8,7 @@ import io
 import json
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -56,12 +56,14 @@ class Labels:
         more: file -> further columns, where there are any.
         columns: Names of the further columns, in their order.
         unclear: Files without a label whose note says that nobody can tell.
+        gone: Images that are not there, as the file names them, where they may be missing.
     """
 
     classes: Mapping[str, str]
     more: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     columns: tuple[str, ...] = ()
     unclear: frozenset[str] = frozenset()
+    gone: frozenset[str] = frozenset()
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -69,14 +71,17 @@ class Labels:
         return tuple(sorted(set(self.classes.values())))
 
 
-def read(path: Path, files: Iterable[str], root: Path) -> Labels:
+def read(
+    path: Path, files: Iterable[str] | Listing, root: Path, once: Collection[str] | None = None
+) -> Labels:
     """Reads which class some images of a folder have.
 
     Args:
         path: A CSV file with a column for files and one for labels, others kept; or a JSON export of Label Studio. A
             line without a label says nothing, unless its column ``note`` says unclear.
-        files: The images of the folder, relative to it, with forward slashes.
+        files: The images of the folder, relative to it, with forward slashes; a ``Listing`` serves many label files.
         root: The folder, which paths may begin with.
+        once: Names of images that were there once; then any may be named that is not there, and is listed as ``gone``.
 
     Returns:
         The labels, of files as they are called in ``files``.
@@ -85,8 +90,9 @@ def read(path: Path, files: Iterable[str], root: Path) -> Labels:
         InvalidLabels: The file cannot be read, has no such columns, names images that are not there, or gives one
             image two classes.
     """
+    listing = files if isinstance(files, Listing) else Listing(files, root)
     found = _of_json(path) if path.suffix.lower() == ".json" else _of_csv(path)
-    return _matched(found, path, _Files(files, root))
+    return _matched(found, path, listing, once)
 
 
 def joined(parts: Iterable[tuple[str, Labels]]) -> Labels:
@@ -103,8 +109,10 @@ def joined(parts: Iterable[tuple[str, Labels]]) -> Labels:
     more: dict[str, dict[str, str]] = {}
     columns: dict[str, None] = {}
     unclear: set[str] = set()
+    gone: set[str] = set()
     for name, labels in parts:
         unclear |= labels.unclear
+        gone |= labels.gone
         for file, label in labels.classes.items():
             if classes.setdefault(file, label) != label:
                 raise errors.InvalidLabels(
@@ -114,21 +122,29 @@ def joined(parts: Iterable[tuple[str, Labels]]) -> Labels:
         for file, extra in labels.more.items():
             more.setdefault(file, {}).update(extra)
         columns.update(dict.fromkeys(labels.columns))
-    return Labels(classes, more, tuple(columns), frozenset(unclear - classes.keys()))
+    return Labels(classes, more, tuple(columns), frozenset(unclear - classes.keys()), frozenset(gone))
 
 
 # ---- which file is meant -------------------------------------------------------------------------------------
 
 
-class _Files:
-    """Finds the image that a path means: relative to the folder, absolute, or of the same folder elsewhere."""
+class Listing:
+    """Finds the image that a path means: relative to the folder, absolute, or of the same folder elsewhere.
+
+    Attributes:
+        root: The folder.
+    """
 
     def __init__(self, files: Iterable[str], root: Path) -> None:
+        """Takes the images of a folder, relative to it, with forward slashes."""
         self.root = root
         self._own = {_plain(file): file for file in files}
         self._by_name: dict[str, list[str]] = {}
         for plain in self._own:
             self._by_name.setdefault(PurePosixPath(plain).name, []).append(plain)
+
+    def __contains__(self, given: str) -> bool:
+        return _plain(given) in self._own
 
     def find(self, given: str) -> str | None:
         """Returns the image, or None where none or more than one may be meant."""
@@ -153,7 +169,7 @@ def _plain(path: str) -> str:
     return str(PurePosixPath(text)) if text else ""
 
 
-def _matched(found: Iterable[Label], path: Path, files: _Files) -> Labels:
+def _matched(found: Iterable[Label], path: Path, files: Listing, once: Collection[str] | None) -> Labels:
     classes: dict[str, str] = {}
     first: dict[str, Label] = {}
     more: dict[str, Mapping[str, str]] = {}
@@ -162,7 +178,7 @@ def _matched(found: Iterable[Label], path: Path, files: _Files) -> Labels:
     unclear: set[str] = set()
     for each in found:
         columns.update(dict.fromkeys(each.more))
-        file = files.find(each.file)
+        file = None if once and each.file in once and each.file not in files else files.find(each.file)
         if file is None:
             unknown.append(each)
             continue
@@ -177,14 +193,15 @@ def _matched(found: Iterable[Label], path: Path, files: _Files) -> Labels:
         first.setdefault(file, each)
         if each.more:
             more[file] = each.more
-    if unknown:
+    if unknown and once is None:
         shown = ", ".join(f"{each.file} ({each.place})" for each in unknown[:_SHOWN])
         others = f" and {len(unknown) - _SHOWN} others" if len(unknown) > _SHOWN else ""
         raise errors.InvalidLabels(
             f"{path} names {len(unknown)} images that are not in {files.root}: {shown}{others}; correct the paths, "
             "which are relative to that folder, or remove the lines."
         )
-    return Labels(classes, more, tuple(columns), frozenset(unclear - classes.keys()))
+    gone = frozenset(each.file for each in unknown)
+    return Labels(classes, more, tuple(columns), frozenset(unclear - classes.keys()), gone)
 
 
 # ---- CSV -----------------------------------------------------------------------------------------------------

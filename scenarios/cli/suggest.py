@@ -15,6 +15,8 @@ from scenarios.cli.options import say
 if TYPE_CHECKING:
     from scenarios.suggest import Suggestion
 
+_NAMED = 5  # images that a note names
+
 
 @click.command()
 @click.argument("root", metavar="DIR")
@@ -93,6 +95,9 @@ def suggest(
     )
     if found.unreadable:
         say(f"left out as unreadable: {unreadable.described(found.unreadable)}")
+    if found.gone:
+        some = ", ".join(found.gone[:_NAMED]) + (", ..." if len(found.gone) > _NAMED else "")
+        say(f"passed over labels of {len(found.gone):,} images that are gone: {some}")
     click.echo(json.dumps(found.numbers(), ensure_ascii=False) if as_json else _told(found))
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,10 +14,9 @@ from agents import make
 from alenv import embedding, errors, needs
 from scenarios.report import stats
 from scenarios.report.stats import Difference
-from scenarios.suggest import kinds, known, picking, project, simulating
-from scenarios.suggest.simulating import Curves, Plan
-
-PathLike = str | Path
+from scenarios.suggest import given, kinds, known, picking, project, simulating
+from scenarios.suggest.given import Given, PathLike
+from scenarios.suggest.simulating import SimulatedCurves, Plan
 
 AGENTS = ("random", "margin", "entropy", "badge", "coreset", "typiclust", "uherding", "learned")
 SPLITS = 50
@@ -89,9 +87,10 @@ class Advice:
 
 
 def advise(
-    root: PathLike,
-    labels: Sequence[PathLike] = (),
+    root: PathLike | Any = None,
+    labels: Sequence[PathLike] | Any = (),
     *,
+    images: Any = None,
     out: PathLike | None = None,
     agents: Sequence[str] = AGENTS,
     features: Sequence[str] = (),
@@ -106,8 +105,9 @@ def advise(
     features. The splits overlap and the measuring thirds are small: the intervals account for both.
 
     Args:
-        root: The folder of the images.
-        labels: Files of labels; see ``suggest``.
+        root: The images; see ``suggest``.
+        labels: Their labels, likewise.
+        images: An array of images, likewise.
         out: The project's folder, whose batches are read; None = ``NAME-labeling`` in the current one.
         agents: Who is compared with the default agent, which always takes part, and so does ``"random"``.
         features: What describes the images; of several the first is played on, and the others are compared with it.
@@ -129,8 +129,8 @@ def advise(
         raise errors.InvalidQuery(f"splits={splits!r} was given; give a whole number of at least 2.")
     for name in agents:
         _check(name)
-    home, path = project.places(root, out)
-    described, truth = _labeled(home, labels, path, features or (kinds.default(),), class_folders)
+    source = given.read(root, labels, images, out)
+    described, truth = _labeled(source, features or (kinds.default(),), class_folders)
     count, classes = len(truth), len(np.unique(truth))
     truth = np.unique(truth, return_inverse=True)[1]
     if count < FEWEST or classes < 2:
@@ -164,13 +164,10 @@ def _check(name: str) -> None:
         )
 
 
-def _labeled(
-    home: Path, labels: Sequence[PathLike], path: Path, wanted: Sequence[str], named: bool | None
-) -> tuple[list[np.ndarray], np.ndarray]:
+def _labeled(source: Given, wanted: Sequence[str], named: bool | None) -> tuple[list[np.ndarray], np.ndarray]:
     """Returns features of each kind, float32 (n, D), and classes (n,), of the labeled images."""
-    given = [Path(each).expanduser() for each in labels]
-    batches = project.batches(path)
-    images = [known.read(home, given, batches, path, kind, named) for kind in wanted]
+    batches = project.batches(source.project)
+    images = [known.read(source, batches, kind, named) for kind in wanted]
     common = set(images[0].classes).intersection(*(each.classes for each in images[1:]))
     teaching = sorted(common)
     return [_reduced(each.rows)[each.places(teaching)] for each in images], images[0].labels[
@@ -186,7 +183,9 @@ def _reduced(rows: np.ndarray) -> np.ndarray:
     return embedding.fit_projection(sample, _SIZE, False).apply(torch.from_numpy(rows)).numpy()
 
 
-def _advice(played: Curves, others: dict[str, np.ndarray], plan: Plan, labels: int, default: str) -> Advice:
+def _advice(
+    played: SimulatedCurves, others: dict[str, np.ndarray], plan: Plan, labels: int, default: str
+) -> Advice:
     bought = plan.initial_size + plan.query_size * np.arange(simulating.QUERIES + 1)
     at = np.append(bought, plan.pool)
     curve = np.append(played.accuracy["random"].mean((0, 1)), played.whole.mean())

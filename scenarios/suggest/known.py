@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from alenv.pool import OUTLIER
 from scenarios.suggest import features, sources
+from scenarios.suggest.given import Given
 
 Indices = NDArray[np.int64]
 
@@ -28,6 +29,8 @@ class Known:
         unclear: Rows of those that were marked unclear.
         failed: {file: why it cannot be read}.
         class_folders: Whether subfolders were taken for classes.
+        gone: Images that labels of batches name, and that are not there any more.
+        unfiled: Whether they are of an array or a dataset, and were written as files by alenv.
     """
 
     files: tuple[str, ...]
@@ -38,6 +41,8 @@ class Known:
     unclear: Indices
     failed: Mapping[str, str]
     class_folders: bool
+    gone: frozenset[str] = frozenset()
+    unfiled: bool = False
 
     def places(self, files: Iterable[str]) -> Indices:
         """Returns the rows of files, int64; of those alone that can be read."""
@@ -50,31 +55,28 @@ class Known:
         return dict(zip(self.names, found.tolist(), strict=True))
 
 
-def read(
-    root: Path, given: Sequence[Path], batches: Sequence[Path], outside: Path, kind: str, named: bool | None
-) -> Known:
-    """Reads the labels of a folder's images from everywhere and describes the images.
+def read(source: Given, batches: Sequence[Path], kind: str, named: bool | None) -> Known:
+    """Reads the labels of a user's images from everywhere and describes the images.
 
     Args:
-        root: The folder of the images.
-        given: Label files.
+        source: The images.
         batches: Batch folders whose labels are read too.
-        outside: The project, whose own pictures are none of the images.
         kind: The features.
         named: Whether subfolders are named by class; None = where a folder ``unlabeled`` lies beside them.
 
     Raises:
         AlenvError: Something cannot be used; the message says what to do.
     """
-    source = sources.found(root, given, batches, outside, named)
-    described = features.described(root, source.files, kind)
-    classes = {file: source.labels.classes[file] for file in described.files if file in source.labels.classes}
+    own, root = source.labels(), source.root
+    found = sources.found(root, source.label_files, batches, source.project, named, own)
+    described = features.described(root, found.files, kind)
+    classes = {file: found.labels.classes[file] for file in described.files if file in found.labels.classes}
     names = tuple(sorted(set(classes.values())))
     number = {name: label for label, name in enumerate(names)}
     labels = np.array(
         [number[classes[file]] if file in classes else OUTLIER for file in described.files], dtype=np.int64
     )
-    unclear = [row for row, file in enumerate(described.files) if file in source.labels.unclear]
+    unclear = [row for row, file in enumerate(described.files) if file in found.labels.unclear]
     return Known(
         described.files,
         described.rows,
@@ -83,5 +85,7 @@ def read(
         labels,
         np.array(unclear, dtype=np.int64),
         described.failed,
-        source.class_folders,
+        found.class_folders,
+        found.labels.gone,
+        source.unfiled is not None,
     )

@@ -14,7 +14,7 @@ from typing import Any
 from scipy.stats import binomtest
 
 from alenv import files
-from alenv.errors import CorruptRun, DatasetNotFound, RunConflict
+from alenv.errors import CorruptRun, RunConflict
 
 FILE = "project.json"
 SHARE = 5  # one label of so many of a class measures and does not teach
@@ -88,19 +88,6 @@ def batches(path: Path) -> list[Path]:
     return [folder for _, folder in sorted(_numbered(path, "batch"))]
 
 
-def places(root: str | Path, out: str | Path | None) -> tuple[Path, Path]:
-    """Returns the folder of the images and that of their project, ``NAME-labeling`` where none is named.
-
-    Raises:
-        DatasetNotFound: There is no folder of images.
-    """
-    home = Path(root).expanduser().resolve()
-    if not home.is_dir():
-        raise DatasetNotFound(f"There is no folder {home}; give the folder that holds the images.")
-    path = Path(f"{home.name or 'images'}-labeling") if out is None else Path(out).expanduser()
-    return home, path.resolve()
-
-
 @contextmanager
 def opened(path: Path, root: Path, seed: int | None) -> Iterator[Project]:
     """Opens a project, or begins one, and holds it for this process.
@@ -135,7 +122,8 @@ def _read(path: Path, root: Path, seed: int | None) -> Project:
     except (OSError, ValueError, LookupError, TypeError) as error:
         raise CorruptRun(f"{file} cannot be read ({error}); restore it, or {_ADVICE}.") from error
     if found.root != root:
-        raise RunConflict(f"{path} is a project of the images in {found.root}, not of {root}; {_ADVICE}.")
+        other = "other ones" if root.is_relative_to(path) else root  # an array's are kept in the project
+        raise RunConflict(f"{path} is a project of the images in {found.root}, not of {other}; {_ADVICE}.")
     if seed not in (None, found.seed):
         raise RunConflict(
             f"{path} has begun with seed {found.seed}, not {seed}; leave the seed out, or {_ADVICE}."

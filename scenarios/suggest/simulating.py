@@ -65,7 +65,7 @@ def planned(labels: int, num_classes: int, splits: int) -> Plan:
 
 
 @dataclass(frozen=True)
-class Curves:
+class SimulatedCurves:
     """What was reached on every split, in percent of the test images.
 
     Attributes:
@@ -83,7 +83,7 @@ class Curves:
 
 def simulated(
     rows: np.ndarray, labels: Indices, num_classes: int, names: Sequence[str], plan: Plan, seed: int
-) -> Curves:
+) -> SimulatedCurves:
     """Plays every agent on every split, each from the same initial set.
 
     The head is ridge regression on the features, its penalty chosen in every cycle.
@@ -109,7 +109,7 @@ def simulated(
                 found[name].append(curves[name])
             whole.append(reached)
             advance(1)
-    return Curves({name: np.stack(curves) for name, curves in found.items()}, np.array(whole))
+    return SimulatedCurves({name: np.stack(curves) for name, curves in found.items()}, np.array(whole))
 
 
 def _drawn(count: int, plan: Plan, seed: int) -> Iterator[Indices]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from alenv import errors
 from alenv.data import files_below, folder_names, label_files
@@ -35,7 +36,12 @@ class Gathered:
 
 
 def found(
-    root: Path, given: Sequence[Path], batches: Sequence[Path], outside: Path, class_folders: bool | None
+    root: Path,
+    given: Sequence[Path],
+    batches: Sequence[Path],
+    outside: Path,
+    class_folders: bool | None,
+    own: Labels | None = None,
 ) -> Gathered:
     """Lists the images below a folder and reads their labels from everywhere.
 
@@ -46,6 +52,7 @@ def found(
             filled in, exports of Label Studio.
         outside: The project, whose own pictures are none of the images.
         class_folders: Whether subfolders are named by class; None = where a folder ``unlabeled`` lies beside them.
+        own: Labels that came with the images.
 
     Raises:
         DatasetNotFound: There is no such folder.
@@ -55,32 +62,55 @@ def found(
     if not root.is_dir():
         raise errors.DatasetNotFound(f"There is no folder {root}; give the folder that holds the images.")
     below = files_below.find(root)
-    files = tuple(
-        PurePosixPath(Path(os.path.relpath(file, root))).as_posix()
-        for file in below.images
-        if not Path(file).is_relative_to(outside)
-    )
+    files = tuple(_relative(below.images, root, outside))
     if not files:
         raise errors.UnreadableImages(f"{root} holds no images; give the folder that holds them.")
-    tops = {parts[0] for file in files if len(parts := PurePosixPath(file).parts) > 1}
+    tops = {top for file in files if (top := _top(file))}
     named = (
         any(folder_names.letters(top) in _UNLABELED for top in tops)
         if class_folders is None
         else class_folders
     )
-    sources = [(str(path), label_files.read(path, files, root)) for path in given]
+    listing = label_files.Listing(files, root)
+    sources = [(str(path), label_files.read(path, listing, root)) for path in given]
     for batch in batches:
         for path in sorted(batch.glob("[!.]*")):
             if path.suffix.lower() in (".csv", ".json") and path.name not in OWN_FILES:
-                sources.append((str(path), label_files.read(path, files, root)))
+                sources.append((str(path), label_files.read(path, listing, root, _asked(batch))))
     if named:
         sources.append(("its class folder", Labels(dict(_of_folders(files)))))
+    if own is not None:
+        sources.append(("the labels that came with the images", own))
     return Gathered(files, label_files.joined(sources), below.passed, named)
+
+
+def _relative(images: Sequence[str], root: Path, outside: Path) -> Iterator[str]:
+    """Yields images relative to their folder, with forward slashes, without the project's own pictures."""
+    inside = root.is_relative_to(outside)
+    hidden = [*outside.glob("batch-*"), *outside.glob("classes-*")] if inside else [outside]
+    starts = tuple(os.path.join(folder, "") for folder in hidden)
+    skip = len(os.path.join(root, ""))
+    for file in images:
+        if not file.startswith(starts):
+            yield file[skip:].replace(os.sep, "/")
+
+
+def _asked(batch: Path) -> frozenset[str]:
+    """Returns the images that a batch asked for; some may be gone since."""
+    try:
+        wanted = json.loads((batch / "batch.json").read_text(encoding="utf-8"))["wanted"]
+        return frozenset(str(each["file"]) for each in wanted)
+    except (OSError, ValueError, LookupError, TypeError):
+        return frozenset()
+
+
+def _top(file: str) -> str:
+    """Returns the topmost folder of a file, empty for a loose one."""
+    return file.partition("/")[0] if "/" in file else ""
 
 
 def _of_folders(files: Sequence[str]) -> Iterator[tuple[str, str]]:
     """Yields the class that each file's topmost folder names; loose files and those of other folders have none."""
     for file in files:
-        parts = PurePosixPath(file).parts
-        if len(parts) > 1 and not folder_names.role(parts[0]):
-            yield file, unicodedata.normalize("NFC", parts[0])
+        if (top := _top(file)) and not folder_names.role(top):
+            yield file, unicodedata.normalize("NFC", top)

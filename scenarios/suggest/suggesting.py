@@ -3,18 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from alenv import Asking, errors
-from scenarios.suggest import batch_folder, kinds, known, linking, picking, project, retraining, sources
+from scenarios.suggest import (
+    batch_folder,
+    given,
+    kinds,
+    known,
+    linking,
+    picking,
+    project,
+    retraining,
+    sources,
+    unfiled,
+)
 from scenarios.suggest.batch_folder import Wanted
+from scenarios.suggest.given import PathLike
 from scenarios.suggest.known import Known
 from scenarios.suggest.picking import Pick
 from scenarios.suggest.retraining import Trained
-
-PathLike = str | Path
 
 
 @dataclass(frozen=True)
@@ -34,6 +47,8 @@ class Suggestion:
         interval: Of validation accuracy, Wilson's at 95 %; None without held-out labels.
         near_duplicates: Images that were passed over because one of the batch looks the same.
         class_folders: Whether subfolders were taken for classes.
+        gone: Images that labels of earlier batches name, and that are not there any more.
+        indices: int64 (B,), which images of an array or dataset are wanted; None for a folder.
     """
 
     folder: Path
@@ -48,17 +63,21 @@ class Suggestion:
     interval: tuple[float, float] | None
     near_duplicates: int
     class_folders: bool
+    gone: tuple[str, ...] = ()
+    indices: NDArray[np.int64] | None = field(default=None, compare=False)
 
     def numbers(self) -> dict[str, Any]:
         """Returns all of it as JSON values."""
-        return {**asdict(self), "folder": str(self.folder), "page": str(self.folder / batch_folder.PAGE)}
+        paths = {"folder": str(self.folder), "page": str(self.folder / batch_folder.PAGE)}
+        return {**asdict(self), **paths, "indices": None if self.indices is None else self.indices.tolist()}
 
 
 def suggest(
-    root: PathLike,
-    labels: Sequence[PathLike] = (),
+    root: PathLike | Any = None,
+    labels: Sequence[PathLike] | Any = (),
     size: int = 100,
     *,
+    images: Any = None,
     out: PathLike | None = None,
     agent: str | None = None,
     features: str | None = None,
@@ -67,16 +86,20 @@ def suggest(
     seed: int | None = None,
     class_folders: bool | None = None,
 ) -> Suggestion:
-    """Chooses the images of a folder that are to be labeled next, and writes them as a new batch folder.
+    """Chooses the images that are to be labeled next, and writes them as a new batch folder.
 
     Labels are read from ``labels``, from subfolders named by class, and from every CSV and JSON file that lies in a
-    batch folder of the project. A fifth of each class's labels measures accuracy and never teaches.
+    batch folder of the project. A fifth of each class's labels measures accuracy and never teaches. Images of an
+    array or a dataset are first written as files, once, into the project; the next call takes the same ones again.
 
     Args:
-        root: The folder of the images.
-        labels: CSV files with the columns file and label, or JSON exports of Label Studio; none is fine.
+        root: The folder of the images; or a ``datasets.Dataset`` of Hugging Face with a column of images, or the
+            folder that its ``save_to_disk`` wrote. None = an array.
+        labels: CSV files with the columns file and label, or JSON exports of Label Studio; none is fine. Of an array:
+            (n,) whole numbers or words, -1, None or ``""`` where the label is not known. Of a dataset: the column.
         size: Images of the batch; fewer where fewer are left.
-        out: The project's folder; None = ``NAME-labeling`` in the current one.
+        images: An array of images: uint8 (n, H, W), (n, H, W, 1) or (n, H, W, 3).
+        out: The project's folder; None = ``NAME-labeling`` in the current one, ``images-labeling`` for an array.
         agent: Who chooses; None = typiclust with fewer than two labels a class, else learned.
         features: ``"imagenet"``, ``"patches"``, ``"timm-NAME"``, FILE.npy or a function of your own; None =
             ``"imagenet"`` where its extra is installed, else ``"patches"``.
@@ -97,13 +120,12 @@ def suggest(
     if agent is not None:
         picking.check(agent)
     recipe = None if retrain is None else retraining.recipe_of(retrain, image_size)
-    home, path = project.places(root, out)
     kind = features or kinds.default()
-    given = [Path(each).expanduser() for each in labels]
-    with project.opened(path, home, seed) as own:
-        images = known.read(home, given, own.batches(), path, kind, class_folders)
-        trained = retraining.trained(home, images, recipe, image_size) if recipe else None
-        return _suggested(own, images, trained, size, agent, kind)
+    source = given.read(root, labels, images, out)
+    with project.opened(source.project, source.root, seed) as own:
+        found = known.read(source, own.batches(), kind, class_folders)
+        trained = retraining.trained(source.root, found, recipe, image_size) if recipe else None
+        return _suggested(own, found, trained, size, agent, kind)
 
 
 def apply(root: PathLike, labels: Sequence[PathLike], *, out: PathLike | None = None) -> tuple[Path, int]:
@@ -120,10 +142,11 @@ def apply(root: PathLike, labels: Sequence[PathLike], *, out: PathLike | None = 
     Raises:
         AlenvError: A file cannot be used; the message says what to do.
     """
-    home, path = project.places(root, out)
+    home = given.folder(root)
+    path = given.project_of(home.name, out)
     with project.opened(path, home, None) as own:
-        given = [Path(each).expanduser() for each in labels]
-        labeled = sources.found(home, given, [], path, class_folders=False).labels
+        paths = [Path(each).expanduser() for each in labels]
+        labeled = sources.found(home, paths, [], path, class_folders=False).labels
         folder = own.free("classes")
         return folder, linking.link(labeled, home, folder)
 
@@ -152,9 +175,10 @@ def _suggested(
     own.save()
     asks = agent or picking.default_agent(len(images.classes) - len(split), len(images.names))
     picked = picking.pick(asking, asks, min(size, asking.room), images.names, own.seed + batch)
+    wanted = tuple(_wanted(images, each) for each in picked.picks)
     found = Suggestion(
         folder=folder,
-        wanted=tuple(_wanted(images, each) for each in picked.picks),
+        wanted=wanted,
         agent=asks,
         features=kind,
         images=len(images.files),
@@ -165,6 +189,8 @@ def _suggested(
         interval=project.wilson(asking.right, len(split)) if len(split) else None,
         near_duplicates=picked.near_duplicates,
         class_folders=images.class_folders,
+        gone=tuple(sorted(images.gone)),
+        indices=unfiled.positions([each.file for each in wanted]) if images.unfiled else None,
     )
     batch_folder.write(folder, own.root, images.names, found.wanted, found.numbers())
     return found
