@@ -16,7 +16,7 @@ from scenarios.report import stats
 from scenarios.report.stats import Difference
 from scenarios.suggest import given, kinds, known, picking, project, simulating
 from scenarios.suggest.given import Given, PathLike
-from scenarios.suggest.simulating import SimulatedCurves, Plan
+from scenarios.suggest.simulating import Plan, SimulatedCurves
 
 AGENTS = ("random", "margin", "entropy", "badge", "coreset", "typiclust", "uherding", "learned")
 SPLITS = 50
