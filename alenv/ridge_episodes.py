@@ -16,7 +16,7 @@ from alenv.descriptors import Descriptors, Situation, describe
 from alenv.env import ActiveLearningEnv
 from alenv.episode_batch import EpisodeBatch
 from alenv.learners.linear import embedding_of
-from alenv.learners.ridge import PENALTIES
+from alenv.learners.ridge import penalties_of
 from alenv.learners.ridge_batch import Heads, HeldOut, RidgeBatch, RidgeOfBatch
 from alenv.view import View
 
@@ -45,7 +45,7 @@ class RidgeEpisodes:
         self.embedding = embedding_of(one._images)
         self.num_classes = classes = len(one.class_names)
         penalty, protocol = one.recipe.ridge_penalty, one.protocol
-        penalties = PENALTIES if isinstance(penalty, str) else (penalty,)
+        penalties = penalties_of(penalty)
         self._penalties = torch.tensor([penalties], dtype=torch.float32, device=self.device)
         self._ridge = RidgeBatch(episodes, self.embedding.shape[1], classes, len(penalties), self.device)
         self._before: Heads | None = None  # of the cycle before

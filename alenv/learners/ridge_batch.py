@@ -11,13 +11,16 @@ from torch import Tensor
 
 from alenv.learners.images import ImageSet
 from alenv.learners.linear import LinearHead, first_of_largest
-from alenv.learners.ridge import OF_CONSTANT
 from alenv.pool import OUTLIER
 
+OF_CONSTANT = 1e-6  # the constant's penalty: only enough to keep the factorization stable
 PIECE = 128  # rows that are learned at once: an update takes a Cholesky factor of so many
 SHARPNESS = 15.0  # of the smooth accuracy
 GAINS_AT_ONCE = 8
 _CACHED = 3 * 2**20  # bytes of inverses that a core's cache keeps from their first product to their second
+
+
+_STATE = ("inverses", "slopes", "squares", "freedom", "mean", "target", "weight")
 
 
 class Heads(NamedTuple):
@@ -81,7 +84,7 @@ class RidgeOfBatch(LinearHead):
 
 
 class RidgeBatch:
-    """E ridge heads, each as ``RidgeLearner`` would fit it, up to rounding in float32.
+    """E ridge heads, each the exact solution up to rounding in float32.
 
     An episode's rows are kept centered: with their weighted mean m, N = n + 1e-6 of n rows (the constant's penalty is
     a weight at the origin), and rows and targets that are new, less the means before, multiplied by the symmetric root
@@ -197,6 +200,16 @@ class RidgeBatch:
         freedom = self._freedom[place][:, :, None] + penalties * gain.square().sum((-1, -2))
         best = _best(slopes, squares, freedom, penalties, new.weight)
         return _heads(slopes, best, new.mean, new.target, self._classes[place][:, None])
+
+    def get_state(self) -> dict[str, Tensor]:
+        """Returns what ``learn`` goes on from, on the CPU; no later call changes it."""
+        return {name: getattr(self, f"_{name}").clone().cpu() for name in _STATE}
+
+    def set_state(self, state: dict[str, Tensor]) -> None:
+        """Restores what ``get_state`` of a batch of the same penalties and classes gave."""
+        for name in _STATE:
+            getattr(self, f"_{name}").copy_(state[name])
+        self._choose()
 
     def of(self, index: int) -> RidgeBatch:
         """Returns a copy of one episode, which learns on by itself."""

@@ -257,7 +257,7 @@ def test_an_impossible_state_is_refused_and_changes_nothing(which: int) -> None:
     "spoil",
     [
         lambda s: {**s, "previous": None},
-        lambda s: {**s, "previous": {**s["previous"], "gram": torch.zeros(3, 3)}},
+        lambda s: {**s, "previous": {**s["previous"], "inverses": torch.zeros(3, 3)}},
         lambda s: {**s, "learner": {**s["learner"], "weights": torch.zeros(2, 2)}},
         lambda s: {**s, "learner": {**s["learner"], "weights": s["learner"]["weights"].double()}},
         lambda s: {**s, "learner": {**s["learner"], "count": -1}},

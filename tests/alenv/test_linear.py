@@ -9,12 +9,14 @@ import numpy as np
 import pytest
 import torch
 from equality import assert_equal
+from exact_ridge import ridge_error
 
 from alenv import errors
 from alenv.learners import linear
 from alenv.learners.images import ImageSet
 from alenv.learners.logistic import LogisticLearner, loss_and_gradient
-from alenv.learners.ridge import PENALTIES, RidgeLearner, best_penalty
+from alenv.learners.ridge import PENALTIES, RidgeLearner
+from alenv.learners.ridge_batch import RidgeBatch
 from alenv.pool import OUTLIER
 from alenv.runtime import Runtime
 from alenv.settings import Recipe
@@ -85,38 +87,35 @@ def test_ridge_features_and_probabilities() -> None:
 # ---- the chosen penalty ----
 
 
-def slow_error(rows: np.ndarray, targets: np.ndarray, penalty: float) -> float:
-    """Generalized cross-validation by its definition, with the hat matrix."""
-    count, size = rows.shape
-    inverse = np.linalg.inv(rows.T @ rows + np.diag([penalty] * (size - 1) + [1e-6]))
-    hat = rows @ inverse @ rows.T
-    residual = ((targets - hat @ targets) ** 2).sum()
-    return float(residual / count / (1 - np.trace(hat) / count) ** 2)
+def chosen(embedding: np.ndarray, labels: np.ndarray, classes: int, penalties: tuple[float, ...]) -> float:
+    """Returns which of the penalties a head has that has learned some labels."""
+    batch = RidgeBatch(1, embedding.shape[1], classes, len(penalties), torch.device("cpu"))
+    have = torch.ones(1, classes, dtype=torch.bool)
+    new = torch.from_numpy(embedding)[None], torch.from_numpy(labels)[None]
+    batch.begin(torch.zeros(1, dtype=torch.int64), torch.tensor([penalties]), have, *new)
+    return penalties[int(batch._chosen[0])]
 
 
 @pytest.mark.parametrize("count", [12, 40, 300])
 @pytest.mark.parametrize("noise", [0.1, 1.0, 3.0])
 def test_the_penalty_with_the_lowest_cross_validation_error_is_chosen(count: int, noise: float) -> None:
     random = np.random.default_rng(count)
-    rows = np.hstack([unit_rows(count, 20), np.ones((count, 1), np.float32)]).astype(np.float64)
-    scores = rows @ random.normal(size=(21, 3)) + noise * random.normal(size=(count, 3))
-    targets = np.eye(3)[scores.argmax(1)] - 1 / 3
-    gram, cross = torch.from_numpy(rows.T @ rows), torch.from_numpy(rows.T @ targets)
+    embedding = unit_rows(count, 20)
+    rows = np.hstack([embedding, np.ones((count, 1))]).astype(np.float64)
+    labels = (rows @ random.normal(size=(21, 3)) + noise * random.normal(size=(count, 3))).argmax(1)
     tried = (0.01, 0.1, 1.0, 10.0)
-    errors_by_hand = [slow_error(rows, targets, penalty) for penalty in tried]
-    assert best_penalty(gram, cross, tried) == tried[int(np.argmin(errors_by_hand))]
+    errors_by_hand = [ridge_error(rows, np.eye(3)[labels] - 1 / 3, penalty) for penalty in tried]
+    assert chosen(embedding, labels, 3, tried) == tried[int(np.argmin(errors_by_hand))]
 
 
 def test_the_chosen_penalty_depends_on_the_labels() -> None:
     clear = np.random.default_rng(1).integers(0, 3, 30)
     embedding = np.eye(20, dtype=np.float32)[clear] + 0.1 * unit_rows(30, 20)
     noise = np.random.default_rng(2).integers(0, 3, 30)
-    chosen = []
-    for labels in (clear, noise):
-        rows = torch.from_numpy(np.hstack([embedding, np.ones((30, 1), np.float32)]))
-        targets = torch.from_numpy(np.eye(3, dtype=np.float32)[labels] - 1 / 3)
-        chosen.append(best_penalty(rows.T @ rows, rows.T @ targets, PENALTIES))
-    assert chosen == [PENALTIES[0], PENALTIES[-1]]
+    assert [chosen(embedding, labels, 3, PENALTIES) for labels in (clear, noise)] == [
+        PENALTIES[0],
+        PENALTIES[-1],
+    ]
 
 
 def test_a_head_with_a_chosen_penalty_is_the_head_with_that_penalty() -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from exact_ridge import ridge_error, ridge_solution
 
-from alenv.learners.ridge import PENALTIES, _solved, best_penalty
+from alenv.learners.ridge import PENALTIES
 from alenv.learners.ridge_batch import PIECE, RidgeBatch
 from alenv.pool import OUTLIER
 
@@ -14,23 +15,22 @@ CPU = torch.device("cpu")
 
 
 class Exact:
-    """The sums of one episode in float64, solved from scratch."""
+    """The rows and targets of one episode in float64, solved from scratch."""
 
     def __init__(self, size: int, classes: int) -> None:
-        self.classes = classes
-        self.gram = torch.zeros(size + 1, size + 1, dtype=torch.float64)
-        self.cross = torch.zeros(size + 1, classes, dtype=torch.float64)
+        self.rows, self.targets = np.zeros((0, size + 1)), np.zeros((0, classes))
 
     def learn(self, rows: torch.Tensor, labels: torch.Tensor) -> None:
-        taught = labels != OUTLIER
-        rows = torch.cat([rows[taught], torch.ones(int(taught.sum()), 1)], 1).double()
-        targets = torch.nn.functional.one_hot(labels[taught], self.classes) - 1 / self.classes
-        self.gram += rows.T @ rows
-        self.cross += rows.T @ targets.double()
+        taught, classes = labels != OUTLIER, self.targets.shape[1]
+        new = np.hstack([rows[taught].double().numpy(), np.ones((int(taught.sum()), 1))])
+        self.rows = np.concatenate([self.rows, new])
+        self.targets = np.concatenate([self.targets, np.eye(classes)[labels[taught].numpy()] - 1 / classes])
 
     def weights(self, penalties: tuple[float, ...]) -> torch.Tensor:
-        penalty = best_penalty(self.gram, self.cross, penalties)
-        return _solved(self.gram, self.cross, penalty)[0]
+        penalty = penalties[-1]
+        if len(self.rows):
+            penalty = min(penalties, key=lambda each: ridge_error(self.rows, self.targets, each))
+        return torch.from_numpy(ridge_solution(self.rows, self.targets, penalty))
 
 
 def rows(generator: torch.Generator, *shape: int) -> torch.Tensor:
