@@ -13,6 +13,7 @@ from torch.nn.functional import cross_entropy
 from alenv.episode import Episode
 from alenv.errors import InvalidQuery, MissingHead
 from alenv.learners.images import ImageSet
+from alenv.learners.linear import embedding_of
 from alenv.learners.logistic import LogisticLearner
 from alenv.oracle import Oracle
 from alenv.pool import OUTLIER
@@ -27,6 +28,7 @@ Indices = NDArray[np.int64]
 PENALTIES = (0.001, 0.01, 0.1, 1.0)  # that cross-validation chooses from
 _FOLDS = 3
 _MOST_LABELS = 1000  # that it looks at
+_ENOUGH = 300  # labels of which one third tells the penalties apart as well as three do
 _GREY = (0.5, 0.5, 0.5)
 
 
@@ -98,7 +100,8 @@ class Asking:
         self.room = len(self.rows) - len(labeled)
         self._runtime = resolve(device, "fp32", torch.get_num_threads(), "cpu")
         self._classes = classes = max(2, num_classes)
-        with self._runtime.active():
+        # One thread: waiting for another one takes longer than most of these fits, on a busy machine many times.
+        with dataclasses.replace(self._runtime, threads=1).active():
             rows = _unit_length(features)
             self._pool, self._held = (_images(rows, each, self._runtime) for each in (self.rows, split))
             recipe = Recipe(head="logistic", embedding=embedding)
@@ -155,7 +158,8 @@ def cross_validated(
 ) -> float:
     """Returns the penalty of the logistic head with the least log loss in three stratified folds.
 
-    Without two labels of each of two classes that says nothing, and it is the recipe's.
+    Of many labels, one of the folds is enough. Without two labels of each of two classes that says nothing, and it is
+    the recipe's.
 
     Args:
         images: The pool, with an embedding.
@@ -170,23 +174,32 @@ def cross_validated(
         return recipe.logistic_penalty
     order = np.random.default_rng(seed).permutation(len(labels))[:_MOST_LABELS]
     order = order[np.argsort(labels[order], kind="stable")]
-    fold = np.arange(len(order)) % _FOLDS
-    truth = torch.from_numpy(labels).to(runtime.device)
+    fold, classes = np.arange(len(order)) % _FOLDS, labels[order]
+    few = _rotated(images, labeled[order], runtime)
+    truth = torch.from_numpy(classes).to(runtime.device)
 
     def loss(penalty: float) -> float:
         head = LogisticLearner.build(
-            dataclasses.replace(recipe, logistic_penalty=penalty, start="cold"), images, num_classes, runtime
+            dataclasses.replace(recipe, logistic_penalty=penalty, start="cold"), few, num_classes, runtime
         )
         total = 0.0
-        for part in range(_FOLDS):
-            own, other = order[fold != part], order[fold == part]
-            head.fit(images, labeled[own], labels[own], 0)
-            asked = torch.from_numpy(labeled[other]).to(runtime.device)
-            found = head.infer(images, asked)["logits"]
-            total += float(cross_entropy(found, truth[torch.from_numpy(other)], reduction="sum"))
+        for part in range(_FOLDS if len(order) < _ENOUGH else 1):
+            own, other = np.flatnonzero(fold != part), torch.from_numpy(np.flatnonzero(fold == part))
+            head.fit(few, own, classes[own], 0)
+            asked = other.to(runtime.device)
+            logits = head.infer(few, asked)["logits"]
+            total += float(cross_entropy(logits, truth[asked], reduction="sum"))
         return total
 
     return min(PENALTIES, key=loss)
+
+
+def _rotated(images: ImageSet, indices: Indices, runtime: Runtime) -> ImageSet:
+    """Returns n images alone, in n dimensions where there are more: these hold all that is learned of them."""
+    rows = embedding_of(images)[torch.from_numpy(indices).to(runtime.device)].cpu().numpy()
+    if len(rows) < rows.shape[1]:
+        rows = np.ascontiguousarray(np.linalg.qr(rows.T, mode="r").T)
+    return _images(rows, np.arange(len(rows)), runtime)
 
 
 def _indices(given: Indices | None) -> Indices:

@@ -86,8 +86,8 @@ def suggest(
     if found.unreadable:
         say(f"left out as unreadable: {unreadable.described(found.unreadable)}")
     if found.gone:
-        some = ", ".join(found.gone[:_NAMED]) + (", ..." if len(found.gone) > _NAMED else "")
-        say(f"passed over labels of {len(found.gone):,} images that are gone: {some}")
+        others = f" and {len(found.gone) - _NAMED} others" if len(found.gone) > _NAMED else ""
+        say(f"passed over the labels of images that are gone: {', '.join(found.gone[:_NAMED])}{others}")
     click.echo(json.dumps(found.numbers(), ensure_ascii=False) if as_json else _told(found))
 
 

@@ -7,6 +7,7 @@ import json
 import shutil
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import filelock
 import numpy as np
@@ -201,6 +202,11 @@ def test_label_studio_round_trip(folder: tuple[Path, dict[str, str]]) -> None:
     assert label_files.read(back, truth, root).classes == predicted
 
 
+def test_a_labeling_interface_without_classes_yet(folder: tuple[Path, dict[str, str]]) -> None:
+    interface = ElementTree.parse(asked(folder[0]).folder / "labelstudio.xml")
+    assert len(interface.findall("Choices/Choice")) == 2  # Label Studio refuses one without any
+
+
 def test_a_batch_that_is_labeled_in_its_table(folder: tuple[Path, dict[str, str]]) -> None:
     root, truth = folder
     found = asked(root)
@@ -307,6 +313,25 @@ def test_features_in_a_file(folder: tuple[Path, dict[str, str]]) -> None:
     (root.parent / "mine.txt").write_text("\n".join(["other.png", *names[1:]]), encoding="utf-8")
     said = error("suggest", str(root), "--features", str(root.parent / "mine.npy"))
     assert f"names no row for {names[0]}" in said
+
+
+def test_labels_of_images_that_are_gone_are_passed_over(folder: tuple[Path, dict[str, str]]) -> None:
+    root, truth = folder
+    found = asked(root)
+    answer(found, truth)
+    first_file, other = files_of(found)[:2]
+    (root / first_file).unlink()
+    (root / "elsewhere").mkdir()  # one of the same name is another image
+    photos.painted(5, 5).save(root / "elsewhere" / first_file)
+    code, out, err = run("suggest", str(root), "--features", FEATURES, "--size", "5", "--json")
+    assert code == 0, err
+    assert err == f"alenv: passed over the labels of images that are gone: {first_file}\n"
+    told = json.loads(out)
+    assert told["gone"] == [first_file]
+    assert sum(told["labels"].values()) == 9
+    labels = label_file(root.parent / "labels.csv", {"no.png": "kind 0", other: truth[other]})
+    with pytest.raises(InvalidLabels, match=r"names 1 images that are not in .*: no\.png"):
+        asked(root, (labels,))
 
 
 # ---- what is refused, and what is kept -----------------------------------------------------------------------
