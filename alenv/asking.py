@@ -196,10 +196,10 @@ def cross_validated(
 
 def _rotated(images: ImageSet, indices: Indices, runtime: Runtime) -> ImageSet:
     """Returns n images alone, in n dimensions where there are more: these hold all that is learned of them."""
-    rows = embedding_of(images)[torch.from_numpy(indices).to(runtime.device)].cpu().numpy()
+    rows = embedding_of(images)[torch.from_numpy(indices).to(runtime.device)].cpu()
     if len(rows) < rows.shape[1]:
-        rows = np.ascontiguousarray(np.linalg.qr(rows.T, mode="r").T)
-    return _images(rows, np.arange(len(rows)), runtime)
+        rows = torch.linalg.qr(rows.T, mode="r").R.T.contiguous()
+    return _images(rows.numpy(), np.arange(len(rows)), runtime)
 
 
 def _indices(given: Indices | None) -> Indices:

@@ -138,16 +138,19 @@ class Listing:
     def __init__(self, files: Iterable[str], root: Path) -> None:
         """Takes the images of a folder, relative to it, with forward slashes."""
         self.root = root
-        self._own = {_plain(file): file for file in files}
+        self._exact = dict.fromkeys(files)
+        self._own = {_plain(file): file for file in self._exact}
         self._by_name: dict[str, list[str]] = {}
         for plain in self._own:
             self._by_name.setdefault(PurePosixPath(plain).name, []).append(plain)
 
     def __contains__(self, given: str) -> bool:
-        return _plain(given) in self._own
+        return given in self._exact or _plain(given) in self._own
 
     def find(self, given: str) -> str | None:
         """Returns the image, or None where none or more than one may be meant."""
+        if given in self._exact:
+            return given
         plain = _plain(given)
         if plain in self._own:
             return self._own[plain]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +30,7 @@ class Known:
         failed: {file: why it cannot be read}.
         class_folders: Whether subfolders were taken for classes.
         gone: Images that labels of batches name, and that are not there any more.
+        passed: How many files of each kind are no images.
     """
 
     files: tuple[str, ...]
@@ -41,6 +42,7 @@ class Known:
     failed: Mapping[str, str]
     class_folders: bool
     gone: frozenset[str] = frozenset()
+    passed: Mapping[str, int] = field(default_factory=dict)
 
     def places(self, files: Iterable[str]) -> Indices:
         """Returns the rows of files, int64; of those alone that can be read."""
@@ -92,7 +94,8 @@ def read(
         names,
         labels,
         np.array(unclear, dtype=np.int64),
-        described.failed,
+        {**source.failed, **described.failed},
         source.class_folders,
         source.labels.gone,
+        source.passed,
     )

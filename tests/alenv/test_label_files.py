@@ -92,6 +92,12 @@ def test_csv_files_of_every_kind(tmp_path: Path, content: str | bytes) -> None:
     assert read(tmp_path, content).classes == PLAIN
 
 
+def test_names_that_differ_in_a_space_are_two_images(tmp_path: Path) -> None:
+    (tmp_path / "labels.csv").write_text("file,label\n a.png,cat\na.png,dog\n", encoding="utf-8")
+    found = label_files.read(tmp_path / "labels.csv", (" a.png", "a.png"), tmp_path)
+    assert found.classes == {" a.png": "cat", "a.png": "dog"}
+
+
 def test_further_columns_are_kept(tmp_path: Path) -> None:
     text = 'who,label,file,note\nme,cat,a.png,"a, b"\nyou,"dog ""x""",cats/b.jpg,\n'
     found = read(tmp_path, text)
