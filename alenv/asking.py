@@ -15,6 +15,7 @@ from alenv.episode import Episode
 from alenv.errors import InvalidQuery, InvalidRecipe, MissingHead
 from alenv.learners import registry
 from alenv.learners.images import ImageSet
+from alenv.learners.linear import embedding_of
 from alenv.learners.logistic import LogisticLearner
 from alenv.learners.protocol import Predictions
 from alenv.oracle import Oracle
@@ -30,6 +31,7 @@ Indices = NDArray[np.int64]
 PENALTIES = (0.001, 0.01, 0.1, 1.0)  # that cross-validation chooses from
 _FOLDS = 3
 _MOST_LABELS = 1000  # that it looks at
+_ENOUGH = 300  # labels of which one third tells the penalties apart as well as three do
 _GREY = (0.5, 0.5, 0.5)
 
 
@@ -116,10 +118,12 @@ class Asking:
         precision, place = ("fp32", "cpu") if linear else (recipe.precision, "auto")
         self._runtime = resolve(device, precision, torch.get_num_threads(), place)
         self._classes = classes = max(2, num_classes)
-        with self._runtime.active():
+        # Waiting for another thread takes longer than most fits of a head, on a busy machine many times as long.
+        fitting = dataclasses.replace(self._runtime, threads=1) if linear else self._runtime
+        with fitting.active():
             self._features = _unit_length(features)
             self._stored = None if images is None else torch.from_numpy(images).to(self._runtime.device)
-            self._statistics = (_GREY, _GREY) if images is None else channel_statistics(images)
+            self._statistics = None if images is None else channel_statistics(images)
             self._pool, self._held = (self._images(each) for each in (self.rows, split))
             self.penalty = penalty or recipe.logistic_penalty
             if recipe.head == "logistic" and penalty is None:
@@ -147,11 +151,9 @@ class Asking:
 
     def _images(self, rows: Indices) -> ImageSet:
         rows = _indices(rows)
-        if self._stored is not None:
+        if self._stored is not None and self._statistics is not None:
             return ImageSet(self._stored, rows, *self._statistics, self._features)
-        # One grey dot stands for all of them.
-        dot = torch.full((1, 1, 1, 3), 128, dtype=torch.uint8, device=self._runtime.device)
-        return _Unread(dot.expand(len(self._features), -1, -1, -1), rows, *self._statistics, self._features)
+        return _unread(self._features, rows, self._runtime)
 
     def view(self, query_size: int) -> View:
         """Returns a view for a query of so many images (B).
@@ -187,7 +189,8 @@ def cross_validated(
 ) -> float:
     """Returns the penalty of the logistic head with the least log loss in three stratified folds.
 
-    Without two labels of each of two classes that says nothing, and it is the recipe's.
+    Of many labels, one of the folds is enough. Without two labels of each of two classes that says nothing, and it is
+    the recipe's.
 
     Args:
         images: The pool, with an embedding.
@@ -202,23 +205,32 @@ def cross_validated(
         return recipe.logistic_penalty
     order = np.random.default_rng(seed).permutation(len(labels))[:_MOST_LABELS]
     order = order[np.argsort(labels[order], kind="stable")]
-    fold = np.arange(len(order)) % _FOLDS
-    truth = torch.from_numpy(labels).to(runtime.device)
+    fold, classes = np.arange(len(order)) % _FOLDS, labels[order]
+    few = _rotated(images, labeled[order], runtime)
+    truth = torch.from_numpy(classes).to(runtime.device)
 
     def loss(penalty: float) -> float:
         head = LogisticLearner.build(
-            dataclasses.replace(recipe, logistic_penalty=penalty, start="cold"), images, num_classes, runtime
+            dataclasses.replace(recipe, logistic_penalty=penalty, start="cold"), few, num_classes, runtime
         )
         total = 0.0
-        for part in range(_FOLDS):
-            own, other = order[fold != part], order[fold == part]
-            head.fit(images, labeled[own], labels[own], 0)
-            asked = torch.from_numpy(labeled[other]).to(runtime.device)
-            found = head.infer(images, asked)["logits"]
-            total += float(cross_entropy(found, truth[torch.from_numpy(other)], reduction="sum"))
+        for part in range(_FOLDS if len(order) < _ENOUGH else 1):
+            own, other = np.flatnonzero(fold != part), torch.from_numpy(np.flatnonzero(fold == part))
+            head.fit(few, own, classes[own], 0)
+            asked = other.to(runtime.device)
+            logits = head.infer(few, asked)["logits"]
+            total += float(cross_entropy(logits, truth[asked], reduction="sum"))
         return total
 
     return min(PENALTIES, key=loss)
+
+
+def _rotated(images: ImageSet, indices: Indices, runtime: Runtime) -> ImageSet:
+    """Returns n images alone, in n dimensions where there are more: these hold all that is learned of them."""
+    rows = embedding_of(images)[torch.from_numpy(indices).to(runtime.device)].cpu()
+    if len(rows) < rows.shape[1]:
+        rows = torch.linalg.qr(rows.T, mode="r").R.T.contiguous()
+    return _unread(rows.numpy(), np.arange(len(rows)), runtime)
 
 
 def _indices(given: Indices | None) -> Indices:
@@ -244,3 +256,9 @@ def _unit_length(features: np.ndarray) -> np.ndarray:
     rows = np.asarray(features, dtype=np.float32)
     scaled: np.ndarray = rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
     return scaled
+
+
+def _unread(embedding: np.ndarray, rows: Indices, runtime: Runtime) -> ImageSet:
+    """Returns images without pixels: one grey dot stands for all of them."""
+    dot = torch.full((1, 1, 1, 3), 128, dtype=torch.uint8, device=runtime.device)
+    return _Unread(dot.expand(len(embedding), -1, -1, -1), rows, _GREY, _GREY, embedding)

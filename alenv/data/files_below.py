@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -119,15 +119,23 @@ def _walk(folder: str, deep: bool, above: frozenset[tuple[int, int]]) -> Iterato
         yield folder, "link in a circle"
         return
     for entry in entries:
-        if not entry.is_dir():
+        if not _answer(entry.is_dir):
             yield entry.path, _kind(entry)
         elif deep:
             yield from _walk(entry.path, deep, above | {here})
 
 
+def _answer(question: Callable[[], bool]) -> bool:
+    """Asks what an entry is; a link that leads to itself is nothing."""
+    try:
+        return question()
+    except OSError:
+        return False
+
+
 def _kind(entry: os.DirEntry[str]) -> str:
     extension = os.path.splitext(entry.name)[1].lower()
-    if not entry.is_file() and not (entry.is_symlink() and extension in EXTENSIONS):
+    if not _answer(entry.is_file) and not (entry.is_symlink() and extension in EXTENSIONS):
         return "dead link" if entry.is_symlink() else "special file"
     if extension in EXTENSIONS or (extension not in _NO_IMAGES and looks_like_image(entry.path)):
         return ""

@@ -92,7 +92,7 @@ class Findings:
         if left:
             parts.append(f"left out: {', '.join(left)}")
         if self.passed:
-            parts.append(f"passed over as no images: {_kinds(self.passed)}")
+            parts.append(f"passed over as no images: {kinds(self.passed)}")
         if several:
             parts.append(f"read of {several:,} files: the first frame or page alone")
         if skipped:
@@ -123,7 +123,7 @@ def _shortened(names: Sequence[str]) -> str:
     return f"{', '.join(names[: _NAMED_CLASSES - 1])}, ..., {names[-1]}"
 
 
-def _kinds(passed: Counter[str]) -> str:
+def kinds(passed: Mapping[str, int]) -> str:
     """Returns how many files there are of each kind, the rarer kinds summed up."""
     common = sorted(passed.items(), key=lambda pair: (-pair[1], pair[0]))
     said = [f"{count:,} {kind}" for kind, count in common[:_NAMED_KINDS]]

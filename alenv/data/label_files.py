@@ -138,16 +138,19 @@ class Listing:
     def __init__(self, files: Iterable[str], root: Path) -> None:
         """Takes the images of a folder, relative to it, with forward slashes."""
         self.root = root
-        self._own = {_plain(file): file for file in files}
+        self._exact = dict.fromkeys(files)
+        self._own = {_plain(file): file for file in self._exact}
         self._by_name: dict[str, list[str]] = {}
         for plain in self._own:
             self._by_name.setdefault(PurePosixPath(plain).name, []).append(plain)
 
     def __contains__(self, given: str) -> bool:
-        return _plain(given) in self._own
+        return given in self._exact or _plain(given) in self._own
 
     def find(self, given: str) -> str | None:
         """Returns the image, or None where none or more than one may be meant."""
+        if given in self._exact:
+            return given
         plain = _plain(given)
         if plain in self._own:
             return self._own[plain]
@@ -211,7 +214,7 @@ def _of_csv(path: Path) -> Iterator[Label]:
     text = _text(path)
     lines = csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(text))
     try:
-        header = [name.strip() for name in next(lines, [])]
+        header = [name.strip() for name in next(filter(any, lines), [])]
         file_at, label_at = (_column(header, names, path) for names in (FILE_COLUMNS, LABEL_COLUMNS))
         for cells in lines:
             if not any(cell.strip() for cell in cells):
@@ -261,7 +264,7 @@ def _bytes(path: Path) -> bytes:
 
 def _delimiter(text: str) -> str:
     """Returns what parts the first line most often; a comma where nothing does."""
-    first = text.lstrip("\r\n").split("\n", 1)[0]
+    first = next(filter(str.strip, text.splitlines()), "")
     return max(_DELIMITERS, key=first.count)
 
 
@@ -328,12 +331,12 @@ def _image_of(task: Mapping[str, Any]) -> str | None:
 def _choices_of(task: Mapping[str, Any]) -> set[str]:
     """Returns the classes that the annotations of a task give."""
     if "annotations" not in task and "completions" not in task:  # JSON-MIN
-        found = task.get("choice", task.get("label"))
+        found = next((task[name] for name in ("choice", *LABEL_COLUMNS) if name in task), None)
         values = found.get("choices", []) if isinstance(found, dict) else [found]
         return {value.strip() for value in values if isinstance(value, str) and value.strip()}
     chosen: set[str] = set()
     for annotation in task.get("annotations") or task.get("completions") or []:
-        if annotation.get("was_cancelled") or annotation.get("skipped"):
+        if not isinstance(annotation, dict) or annotation.get("was_cancelled") or annotation.get("skipped"):
             continue
         for result in annotation.get("result", []):
             chosen.update(result.get("value", {}).get("choices", []))

@@ -21,6 +21,7 @@ DEEP_COLOR = "with 16-bit colors of which the folder uses fewer bits"
 FORBIDDEN = "without permission to read"
 DEAD_LINK = "a link to nowhere"
 GONE = "gone since the folder was listed"
+NO_TEXT = "with a name that is no UTF-8"
 
 _ADVICE = {
     EMPTY: "copy again",
@@ -35,6 +36,7 @@ _ADVICE = {
     FORBIDDEN: "make readable",
     DEAD_LINK: "mend or remove the link",
     GONE: "load again",
+    NO_TEXT: "rename",
 }
 _NAMED_FILES = 5
 _UNKNOWN_EXTENSIONS = frozenset((".avif", ".heic", ".heif", ".jxl"))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from alenv.data import unreadable
+from alenv.data import findings, unreadable
 from alenv.errors import AlenvError
 from scenarios.cli.options import say
 
@@ -95,9 +95,11 @@ def suggest(
     )
     if found.unreadable:
         say(f"left out as unreadable: {unreadable.described(found.unreadable)}")
+    if strange := {kind: count for kind, count in found.passed.items() if not kind.startswith(".")}:
+        say(f"passed over as no images: {findings.kinds(strange)}")
     if found.gone:
-        some = ", ".join(found.gone[:_NAMED]) + (", ..." if len(found.gone) > _NAMED else "")
-        say(f"passed over labels of {len(found.gone):,} images that are gone: {some}")
+        others = f" and {len(found.gone) - _NAMED} others" if len(found.gone) > _NAMED else ""
+        say(f"passed over the labels of images that are gone: {', '.join(found.gone[:_NAMED])}{others}")
     click.echo(json.dumps(found.numbers(), ensure_ascii=False) if as_json else _told(found))
 
 

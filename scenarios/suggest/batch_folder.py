@@ -108,7 +108,11 @@ def _table(wanted: Sequence[Wanted]) -> str:
 
 
 def _tasks(root: Path, wanted: Sequence[Wanted]) -> list[dict[str, Any]]:
-    """Returns tasks whose images Label Studio serves from the folder that ``root`` lies in (its document root)."""
+    """Returns tasks of Label Studio, which serves the images itself.
+
+    For that, ``LABEL_STUDIO_LOCAL_FILES_SERVING_ENABLED`` is true, ``LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT`` is the
+    folder that ``root`` lies in, and ``root`` is a source storage of the project, of local files.
+    """
     tasks = []
     for rank, each in enumerate(wanted, 1):
         data = {
@@ -132,8 +136,11 @@ def _tasks(root: Path, wanted: Sequence[Wanted]) -> list[dict[str, Any]]:
 
 
 def _interface(classes: Sequence[str]) -> str:
-    """Returns the labeling interface of Label Studio that fits the tasks."""
-    choices = "\n".join(f"    <Choice value={quoteattr(name)}/>" for name in classes)
+    """Returns the labeling interface of Label Studio that fits the tasks; one without a choice is none."""
+    shown = classes or ("class 1", "class 2")
+    choices = "\n".join(f"    <Choice value={quoteattr(name)}/>" for name in shown)
+    if not classes:
+        choices = f"    <!-- Write your classes in place of these. -->\n{choices}"
     return (
         f'<View>\n  <Image name="{_TO}" value="$image"/>\n'
         f'  <Choices name="{_FROM}" toName="{_TO}" choice="single">\n{choices}\n  </Choices>\n</View>\n'

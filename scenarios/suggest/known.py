@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +31,7 @@ class Known:
         class_folders: Whether subfolders were taken for classes.
         gone: Images that labels of batches name, and that are not there any more.
         unfiled: Whether they are of an array or a dataset, and were written as files by alenv.
+        passed: How many files of each kind are no images.
     """
 
     files: tuple[str, ...]
@@ -43,6 +44,7 @@ class Known:
     class_folders: bool
     gone: frozenset[str] = frozenset()
     unfiled: bool = False
+    passed: Mapping[str, int] = field(default_factory=dict)
 
     def places(self, files: Iterable[str]) -> Indices:
         """Returns the rows of files, int64; of those alone that can be read."""
@@ -84,8 +86,9 @@ def read(source: Given, batches: Sequence[Path], kind: str, named: bool | None) 
         names,
         labels,
         np.array(unclear, dtype=np.int64),
-        described.failed,
+        {**found.failed, **described.failed},
         found.class_folders,
         found.labels.gone,
         source.unfiled is not None,
+        found.passed,
     )

@@ -6,12 +6,12 @@ import json
 import os
 import unicodedata
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from alenv import errors
-from alenv.data import files_below, folder_names, label_files
+from alenv.data import files_below, folder_names, label_files, unreadable
 from alenv.data.label_files import Labels
 
 OWN_FILES = ("batch.json", "labelstudio.json")  # of a batch folder, in which nobody writes labels
@@ -26,12 +26,14 @@ class Gathered:
         files: Its images, relative to it, with forward slashes, sorted.
         labels: What is known of them.
         passed: How many files of each kind are no images.
+        failed: {file: why it cannot be used}.
         class_folders: Whether subfolders were taken for classes.
     """
 
     files: tuple[str, ...]
     labels: Labels
     passed: Counter[str]
+    failed: Mapping[str, str]
     class_folders: bool
 
 
@@ -62,7 +64,7 @@ def found(
     if not root.is_dir():
         raise errors.DatasetNotFound(f"There is no folder {root}; give the folder that holds the images.")
     below = files_below.find(root)
-    files = tuple(_relative(below.images, root, outside))
+    files, failed = _writable(_relative(below.images, root, outside))
     if not files:
         raise errors.UnreadableImages(f"{root} holds no images; give the folder that holds them.")
     tops = {top for file in files if (top := _top(file))}
@@ -81,7 +83,7 @@ def found(
         sources.append(("its class folder", Labels(dict(_of_folders(files)))))
     if own is not None:
         sources.append(("the labels that came with the images", own))
-    return Gathered(files, label_files.joined(sources), below.passed, named)
+    return Gathered(files, label_files.joined(sources), below.passed, failed, named)
 
 
 def _relative(images: Sequence[str], root: Path, outside: Path) -> Iterator[str]:
@@ -93,6 +95,18 @@ def _relative(images: Sequence[str], root: Path, outside: Path) -> Iterator[str]
     for file in images:
         if not file.startswith(starts):
             yield file[skip:].replace(os.sep, "/")
+
+
+def _writable(names: Iterable[str]) -> tuple[tuple[str, ...], dict[str, str]]:
+    """Returns the files whose names a table can hold, and {name, as far as it is text: reason} of the others."""
+    files, failed = [], {}
+    for name in names:
+        shown = os.fsencode(name).decode(errors="replace")
+        if shown == name:
+            files.append(name)
+        else:
+            failed[shown] = unreadable.NO_TEXT
+    return tuple(files), failed
 
 
 def _asked(batch: Path) -> frozenset[str]:

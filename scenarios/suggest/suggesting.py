@@ -48,6 +48,7 @@ class Suggestion:
         near_duplicates: Images that were passed over because one of the batch looks the same.
         class_folders: Whether subfolders were taken for classes.
         gone: Images that labels of earlier batches name, and that are not there any more.
+        passed: How many files of each kind are no images.
         indices: int64 (B,), which images of an array or dataset are wanted; None for a folder.
     """
 
@@ -64,6 +65,7 @@ class Suggestion:
     near_duplicates: int
     class_folders: bool
     gone: tuple[str, ...] = ()
+    passed: Mapping[str, int] = field(default_factory=dict)
     indices: NDArray[np.int64] | None = field(default=None, compare=False)
 
     def numbers(self) -> dict[str, Any]:
@@ -191,6 +193,7 @@ def _suggested(
         class_folders=images.class_folders,
         gone=tuple(sorted(images.gone)),
         indices=unfiled.positions([each.file for each in wanted]) if images.unfiled else None,
+        passed=dict(images.passed),
     )
     batch_folder.write(folder, own.root, images.names, found.wanted, found.numbers())
     return found

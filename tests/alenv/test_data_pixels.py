@@ -89,6 +89,15 @@ def test_deep_grey_is_scaled_for_the_whole_folder(tmp_path: Path, bits: int, suf
         assert len(np.unique(image)) > 60
 
 
+@pytest.mark.parametrize("bits", [8, 12, 14, 16])
+def test_one_deep_image_is_scaled_by_the_bits_that_it_needs(tmp_path: Path, bits: int) -> None:
+    ramp = np.linspace(0, 2**bits - 1, 64).astype(np.uint16).reshape(8, 8)
+    deep(tmp_path / "one.png", ramp)
+    expected = (ramp >> (bits - 8)).astype(np.uint8)
+    np.testing.assert_array_equal(images.decode(tmp_path / "one.png", (8, 8, 1))[..., 0], expected)
+    np.testing.assert_array_equal(np.asarray(images.picture(tmp_path / "one.png", 8))[..., 1], expected)
+
+
 def test_counts_of_more_than_sixteen_bits(tmp_path: Path) -> None:
     for number in range(4):
         deep(tmp_path / "photos" / "a" / f"{number}.tif", np.full((8, 8), 2**20 - 1, np.int32))

@@ -26,6 +26,44 @@ def task(image: str, *choices: str, **more: Any) -> dict[str, Any]:
     return {"id": 7, "data": {"image": image}, "annotations": [{"result": result}], **more}
 
 
+def exported(number: int, file: str, result: list[dict[str, Any]], **more: Any) -> dict[str, Any]:
+    """Returns a task as Label Studio 1.23 exports one of alenv's: with its prediction, which is no label."""
+    guess = {"id": 1, "result": [chosen("cow")], "model_version": "alenv", "score": 0.4, "task": number}
+    annotation = {"id": 5, "completed_by": 1, "result": result, "was_cancelled": False, "prediction": guess}
+    return {
+        "id": number,
+        "annotations": [annotation | more],
+        "file_upload": "9f1754bc-labelstudio.json",
+        "drafts": [],
+        "predictions": [1],
+        "data": {
+            "image": "/data/local-files/?d=animals/x.png",
+            "file": file,
+            "rank": number,
+            "reason": "cow or cat",
+        },
+        "meta": {},
+        "inner_id": number,
+        "cancelled_annotations": 0,
+        "project": 1,
+    }
+
+
+def chosen(label: str) -> dict[str, Any]:
+    return {"from_name": "class", "to_name": "image", "type": "choices", "value": {"choices": [label]}}
+
+
+def exported_min(number: int, file: str, **more: Any) -> dict[str, Any]:
+    """Returns the same in JSON-MIN, in which the class is called as its control is."""
+    image = {
+        "image": "/data/local-files/?d=animals/x.png",
+        "file": file,
+        "rank": number,
+        "reason": "cow or cat",
+    }
+    return {**image, "id": number, "annotator": 1, "annotation_id": 5, "lead_time": None, **more}
+
+
 PLAIN = {"a.png": "cat", "cats/b.jpg": "dog"}
 
 
@@ -42,11 +80,22 @@ PLAIN = {"a.png": "cat", "cats/b.jpg": "dog"}
         "file,label\nC:\\other\\animals\\a.png,cat\n/home/me/cats/b.jpg,dog\n",
         "file,label\na.png,cat\nb.jpg,dog\n",
         "file,label\na.png,cat\ncats/b.jpg,dog\n".encode("utf-16"),
+        '"annotation_id","class","file","image"\n1,"cat","a.png","/x"\n2,"dog","cats/b.jpg","/y"\n3,"","cats/c.jpg","/z"\n',
+        "file|label\ra.png|cat\rcats/b.jpg|dog\r",
+        "\r\n\r\nfile;label\r\na.png;cat\r\ncats/b.jpg;dog\r\n;;\r\n",
+        "file,label\nphotos/animals/a.png,cat\nanimals/cats/b.jpg,dog\n",
+        'file;label;note\n"a.png";cat;"1, 2, 3"\ncats/b.jpg;dog;\n',
         "file,label\na.png,cat\ncats/b.jpg,dog\n".encode("utf-8-sig"),
     ],
 )
 def test_csv_files_of_every_kind(tmp_path: Path, content: str | bytes) -> None:
     assert read(tmp_path, content).classes == PLAIN
+
+
+def test_names_that_differ_in_a_space_are_two_images(tmp_path: Path) -> None:
+    (tmp_path / "labels.csv").write_text("file,label\n a.png,cat\na.png,dog\n", encoding="utf-8")
+    found = label_files.read(tmp_path / "labels.csv", (" a.png", "a.png"), tmp_path)
+    assert found.classes == {" a.png": "cat", "a.png": "dog"}
 
 
 def test_further_columns_are_kept(tmp_path: Path) -> None:
@@ -81,6 +130,15 @@ def test_accents_may_be_composed_or_not(tmp_path: Path, form: Any) -> None:
         ("file,label\na.png\n", "1 columns in line 2 and 2 in its first line"),
         ("file,label\nä.png,cat\n".encode("latin-1"), r"not UTF-8 text \(line 2\)"),
         (b"file,label\n\0\0\0", "holds no text"),
+        ("file,label\na.png,cat\n".encode("utf-16")[2:], "holds no text"),  # without its mark
+        ("file,label\nä.png,cat\n".encode("utf-16")[:-1], r"not UTF-8|not UTF-16"),
+        (
+            "file,label\n/photos/other/cat.png,cat\nD:\\animals2\\a.png,dog\n",
+            r"2 images .*cat\.png \(line 2\), D:",
+        ),
+        ("file,file,label\na.png,b.png,cat\n", "two columns 'file'"),
+        ("\n\n", "columns of an empty file"),
+        ('file,label\n"a.png,cat\n', r"1 columns in line 2 and 2"),
     ],
 )
 def test_csv_files_that_are_refused(tmp_path: Path, content: str | bytes, sentence: str) -> None:
@@ -101,6 +159,18 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
         [task("a.png", "cat"), task("x", "dog", data={"file": "cats/b.jpg", "image": "http://h/1"})],
         [{"image": "a.png", "choice": "cat"}, {"image": "cats/b.jpg", "choice": {"choices": ["dog"]}}],
         [task("a.png", "cat"), task("cats/b.jpg", "dog"), task("cats/c.jpg")],
+        [task("a.png", "cat"), task("cats/b.jpg", "dog"), task("cats/c.jpg", annotations=[3])],
+        [
+            exported(1, "a.png", [chosen("cat")]),
+            exported(2, "cats/b.jpg", [chosen("dog")]),
+            exported(3, "cats/c.jpg", [], was_cancelled=True),
+            exported(4, "dogs/c.jpg", []),
+        ],
+        [
+            exported_min(1, "a.png", **{"class": "cat"}),
+            exported_min(2, "cats/b.jpg", **{"class": "dog"}),
+            exported_min(4, "dogs/c.jpg"),
+        ],
         [
             task("a.png", "cat"),
             task("cats/b.jpg", "dog"),

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import filelock
 import numpy as np
@@ -211,6 +214,11 @@ def test_label_studio_round_trip(folder: tuple[Path, dict[str, str]]) -> None:
     assert label_files.read(back, truth, root).classes == predicted
 
 
+def test_a_labeling_interface_without_classes_yet(folder: tuple[Path, dict[str, str]]) -> None:
+    interface = ElementTree.parse(asked(folder[0]).folder / "labelstudio.xml")
+    assert len(interface.findall("Choices/Choice")) == 2  # Label Studio refuses one without any
+
+
 def test_a_batch_that_is_labeled_in_its_table(folder: tuple[Path, dict[str, str]]) -> None:
     root, truth = folder
     found = asked(root)
@@ -241,33 +249,49 @@ def test_near_duplicates_are_passed_over(folder: tuple[Path, dict[str, str]]) ->
 def test_messy_files_are_named_and_the_rest_works(folder: tuple[Path, dict[str, str]]) -> None:
     root, _ = folder
     image = photos.painted(7, 0, 64)
-    image.convert("CMYK").save(root / "ink.jpg")
-    Image.fromarray(np.arange(4096, dtype=np.uint16).reshape(64, 64) * 16).save(root / "deep.png")
-    image.save(root / "ein Bild ä 猫.png")
-    image.save(root / "page.tiff")
     exif = Image.Exif()
     exif[0x0112] = 6
-    image.crop((0, 0, 64, 32)).save(root / "turned.jpg", exif=exif)
-    image.save(root / "moving.gif", save_all=True, append_images=[photos.painted(8, 0, 64)])
+    good = [root / name for name in ("ink.jpg", "deep.png", " ein Bild ä 猫.png", "page.tiff", "turned.jpg")]
+    image.convert("CMYK").save(good[0])
+    Image.fromarray(np.arange(4096, dtype=np.uint16).reshape(64, 64)).save(good[1])  # 12 of 16 bits
+    image.save(good[2])
+    image.save(good[3])
+    image.crop((0, 0, 64, 32)).save(good[4], exif=exif)
+    for number, name in enumerate(("moving.gif", "moving.webp", "a, b/c;d #1 %20.PNG", "no extension")):
+        good.append(root / name)
+        good[-1].parent.mkdir(exist_ok=True)
+        frame = photos.painted(8, number, 64)
+        frame.save(good[-1], Path(name).suffix[1:] or "GIF", save_all=True, append_images=[image])
     (root / "empty.jpg").touch()
-    (root / "half.png").write_bytes((root / "ein Bild ä 猫.png").read_bytes()[:500])
+    (root / "half.png").write_bytes(good[2].read_bytes()[:500])
+    (root / "words.png").write_text("<html>404</html>", encoding="utf-8")
+    Image.fromarray(np.linspace(0, 1, 4096, dtype=np.float32).reshape(64, 64)).save(root / "float.tif")
     (root / "gone.jpg").symlink_to(root / "nowhere.jpg")
     (root / "again.png").symlink_to(root / "00-0.png")
+    (root / "loop").symlink_to(root)
+    (root / "self").symlink_to(root / "self")
+    image.save(root / ".hidden.png")
+    (root / "readme.txt").write_text("read me", encoding="utf-8")
+    unreadable = {"empty.jpg", "half.png", "words.png", "float.tif", "gone.jpg"}
+    with contextlib.suppress(OSError):  # some file systems take Unicode names only
+        shutil.copy(good[2], os.fsdecode(os.fsencode(root) + b"/strange-\xff.png"))
+        unreadable.add("strange-\ufffd.png")
     code, out, err = run("suggest", str(root), "--size", "70", "--features", FEATURES, "--json")
     assert code == 0, err
-    assert err.count("\n") == 1
+    assert err.count("\n") == 2
+    assert "passed over as no images: 1 dead link, 1 link in a circle" in err
     assert "1 empty (empty.jpg" in err
-    assert "half.png" in err
-    assert "gone.jpg" in err
+    assert all(name in err for name in unreadable)
     told = json.loads(out)
-    assert told["images"] == 67
-    assert set(told["unreadable"]) == {"empty.jpg", "half.png", "gone.jpg"}
-    assert {"ink.jpg", "deep.png", "ein Bild ä 猫.png", "turned.jpg", "moving.gif"} <= {
-        each["file"] for each in told["wanted"]
-    }
+    assert told["images"] == 70
+    assert set(told["unreadable"]) == unreadable
+    names = {path.relative_to(root).as_posix() for path in good}
+    assert names <= {each["file"] for each in told["wanted"]}
     page = Path(told["page"]).read_text(encoding="utf-8")
     tiff = next(each for each in page.split('{"file":') if each.startswith('"page.tiff"'))
     assert '"preview":"data:image/jpeg' in tiff
+    label_file(Path(told["folder"]) / "labels.csv", dict.fromkeys(names, "odd"))
+    assert asked(root, size=60).labels == {"odd": 9}
 
 
 def test_features_are_computed_once_for_a_content(
@@ -317,6 +341,25 @@ def test_features_in_a_file(folder: tuple[Path, dict[str, str]]) -> None:
     (root.parent / "mine.txt").write_text("\n".join(["other.png", *names[1:]]), encoding="utf-8")
     said = error("suggest", str(root), "--features", str(root.parent / "mine.npy"))
     assert f"names no row for {names[0]}" in said
+
+
+def test_labels_of_images_that_are_gone_are_passed_over(folder: tuple[Path, dict[str, str]]) -> None:
+    root, truth = folder
+    found = asked(root)
+    answer(found, truth)
+    first_file, other = files_of(found)[:2]
+    (root / first_file).unlink()
+    (root / "elsewhere").mkdir()  # one of the same name is another image
+    photos.painted(5, 5).save(root / "elsewhere" / first_file)
+    code, out, err = run("suggest", str(root), "--features", FEATURES, "--size", "5", "--json")
+    assert code == 0, err
+    assert err == f"alenv: passed over the labels of images that are gone: {first_file}\n"
+    told = json.loads(out)
+    assert told["gone"] == [first_file]
+    assert sum(told["labels"].values()) == 9
+    labels = label_file(root.parent / "labels.csv", {"no.png": "kind 0", other: truth[other]})
+    with pytest.raises(InvalidLabels, match=r"names 1 images that are not in .*: no\.png"):
+        asked(root, (labels,))
 
 
 # ---- what is refused, and what is kept -----------------------------------------------------------------------
