@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -103,11 +102,25 @@ def _told(found: Suggestion) -> str:
         )
     else:
         lines.append("no validation accuracy yet: a class needs five labels to hold one out")
-    passed = f", {found.near_duplicates:,} near-duplicates passed over" if found.near_duplicates else ""
+    if found.labels:
+        lines += filter(None, _findings(found))
+    passed = f", {len(found.near_duplicates):,} near-duplicates passed over" if found.near_duplicates else ""
     lines.append(
         f"{len(found.wanted):,} images to label, chosen by {found.agent} on {found.features}{passed}"
     )
     lines.append(f"{found.folder}")
-    page = Path(found.folder) / "label.html"
-    lines.append(f"Next: open {page}, save labels.csv beside it, and repeat this command.")
+    lines.append(f"Report: {found.report}")
+    lines.append(f"Next: open {found.page}, save labels.csv beside it, and repeat this command.")
     return "\n".join(lines)
+
+
+def _findings(found: Suggestion) -> list[str]:
+    from scenarios.suggest import telling  # noqa: PLC0415  (torch loads only for what has passed)
+
+    findings = found.findings
+    return [
+        telling.NO_SAMPLE if findings.chosen and found.validation[1] else "",
+        telling.expected(findings),
+        telling.stopping(findings),
+        telling.suspicion(findings),
+    ]

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from scenarios.suggest.suggesting import Suggestion, apply, suggest
+    from scenarios.suggest.suggesting import apply, suggest
+    from scenarios.suggest.suggestion import Suggestion
 
 __all__ = ["Suggestion", "apply", "suggest"]
 

@@ -2,55 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from alenv import Asking, errors
-from scenarios.suggest import batch_folder, kinds, known, linking, picking, project, sources
-from scenarios.suggest.batch_folder import Wanted
+from scenarios.suggest import batch_folder, gathering, kinds, known, linking, picking, project, sources
 from scenarios.suggest.known import Known
 from scenarios.suggest.picking import Pick
+from scenarios.suggest.suggestion import Suggestion, Wanted
 
 PathLike = str | Path
-
-
-@dataclass(frozen=True)
-class Suggestion:
-    """A batch of images to label next, and what is known so far.
-
-    Attributes:
-        folder: The batch folder.
-        wanted: The images, the first one to be labeled first.
-        agent: Who chose them.
-        features: What describes the images.
-        images: Images that can be read.
-        unreadable: {file: why it cannot be read}.
-        labels: How many labels of each class there are.
-        unclear: Images that were marked unclear, and are not asked for again.
-        validation: Right ones of the held-out labels, and how many there are.
-        interval: Of validation accuracy, Wilson's at 95 %; None without held-out labels.
-        near_duplicates: Images that were passed over because one of the batch looks the same.
-        class_folders: Whether subfolders were taken for classes.
-    """
-
-    folder: Path
-    wanted: tuple[Wanted, ...]
-    agent: str
-    features: str
-    images: int
-    unreadable: Mapping[str, str]
-    labels: Mapping[str, int]
-    unclear: int
-    validation: tuple[int, int]
-    interval: tuple[float, float] | None
-    near_duplicates: int
-    class_folders: bool
-
-    def numbers(self) -> dict[str, Any]:
-        """Returns all of it as JSON values."""
-        return {**asdict(self), "folder": str(self.folder), "page": str(self.folder / "label.html")}
 
 
 def suggest(
@@ -167,10 +128,11 @@ def _suggested(
         unclear=len(images.unclear),
         validation=(asking.right, len(split)),
         interval=project.wilson(asking.right, len(split)) if len(split) else None,
-        near_duplicates=picked.near_duplicates,
+        near_duplicates=tuple((images.files[one], images.files[other]) for one, other in picked.passed),
         class_folders=images.class_folders,
+        findings=gathering.gather(own, images, split, asking, len(picked.picks)),
     )
-    batch_folder.write(folder, own.root, images.names, found.wanted, found.numbers())
+    batch_folder.write(found, own.root, images.names)
     return found
 
 

@@ -12,7 +12,7 @@ MAY_IMPORT = {
     "play": {"plan"},
     "report": {"plan", "play"},
     "bench": {"plan"},
-    "suggest": set(),
+    "suggest": {"report"},
     "cli": {"plan", "play", "report", "bench", "suggest"},
 }
 READERS = {"comparison_folder", "record", "run_folder"}  # what a report may know of playing
