@@ -28,13 +28,14 @@ class ClassFound:
 
 @dataclass(frozen=True)
 class WrongLabel:
-    """A label that is probably wrong.
+    """A label that looks wrong.
 
     Attributes:
         file: Its image.
         given: The label.
         likelier: The class that fits better.
-        confidence: Probabilities of both.
+        confidence: Probabilities of both, by classifiers that did not know the label.
+        chance: That the label is wrong.
         held_out: Whether it measures accuracy.
     """
 
@@ -42,6 +43,7 @@ class WrongLabel:
     given: str
     likelier: str
     confidence: tuple[float, float]
+    chance: float
     held_out: bool
 
 
@@ -82,6 +84,7 @@ class Findings:
         agreement: Mean agreement of the last classifiers; None before there are enough.
         missing: How many labeled batches are missing for that; None where too few images are unlabeled.
         wrong: Labels that are probably wrong, the most striking one first.
+        doubtful: Others of which classifiers are confident that they are of another class, likewise.
         clashes: Near-duplicates with different labels.
         chosen: Whether an agent chose some of the labeled images.
     """
@@ -97,6 +100,7 @@ class Findings:
     agreement: float | None = None
     missing: int | None = None
     wrong: tuple[WrongLabel, ...] = ()
+    doubtful: tuple[WrongLabel, ...] = ()
     clashes: tuple[Clash, ...] = ()
     chosen: bool = False
 

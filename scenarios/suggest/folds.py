@@ -23,12 +23,14 @@ class Folds:
 
     Attributes:
         labeled: int64 (L,), the rows of the features.
+        fold: int64 (L,), the fold of each; those of one fold were asked of the same classifiers.
         sizes: int64 (S,), how many labels taught, ascending.
         right: bool (S, L), whether the class was found.
         probabilities: float32 (L, C), with the most labels.
     """
 
     labeled: Indices
+    fold: Indices
     sizes: Indices
     right: NDArray[np.bool_]
     probabilities: NDArray[np.float32]
@@ -69,7 +71,7 @@ def cross_validate(heads: Heads, labeled: Indices, seed: int) -> Folds | None:
             found = heads.probabilities(labeled[other[:size]], labeled[own])
             right[place, own] = found.argmax(1) == labels[own]
         probabilities[own] = found
-    return Folds(labeled, sizes, right, probabilities)
+    return Folds(labeled, fold, sizes, right, probabilities)
 
 
 def mixed(places: Indices, labels: Indices, random: np.random.Generator) -> Indices:

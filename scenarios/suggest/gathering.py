@@ -46,6 +46,7 @@ def gather(own: Project, images: Known, split: Indices, asking: Asking, size: in
     classes = _classes(images, split, taken, crossed)
     now, brings = past.labels[-1], size - size // SHARE
     forecast = _forecast(crossed, len(images.names), own.seed)
+    wrong, doubtful = _looking_wrong(images, split, crossed, own.seed)
     return Findings(
         classes=classes,
         weakest=_weakest(classes),
@@ -57,7 +58,8 @@ def gather(own: Project, images: Known, split: Indices, asking: Asking, size: in
         gain=None if forecast is None else forecast.gain(now, now + brings),
         agreement=past.agreement,
         missing=past.missing,
-        wrong=_wrong(images, split, crossed),
+        wrong=wrong,
+        doubtful=doubtful,
         clashes=_clashes(images, labeled, own.seed),
         chosen=any(np.isin(rows, labeled).any() for rows in asked),
     )
@@ -141,7 +143,7 @@ def _forecast(crossed: folds.Folds | None, classes: int, seed: int) -> power_law
         return None
     if len(crossed.labeled) < max(_LEAST_LABELS, _LEAST_EACH * classes):
         return None
-    return power_law.forecast(crossed.sizes, crossed.right, seed)
+    return power_law.forecast(crossed.sizes, crossed.right, crossed.fold, seed)
 
 
 def _of_law(forecast: power_law.Forecast | None, crossed: folds.Folds | None, last: int) -> Curve:
@@ -154,18 +156,36 @@ def _of_law(forecast: power_law.Forecast | None, crossed: folds.Folds | None, la
 # ---- labels that are probably wrong --------------------------------------------------------------------------
 
 
-def _wrong(images: Known, split: Indices, crossed: folds.Folds | None) -> tuple[WrongLabel, ...]:
+def _looking_wrong(
+    images: Known, split: Indices, crossed: folds.Folds | None, seed: int
+) -> tuple[tuple[WrongLabel, ...], tuple[WrongLabel, ...]]:
+    """Returns labels that are probably wrong, and others that are suspect."""
     if crossed is None:
-        return ()
-    rows, held_out = crossed.labeled, set(split.tolist())
-    found = []
-    for each in wrong_labels.suspects(crossed.probabilities, images.labels[rows]):
-        row, p = int(rows[each.place]), crossed.probabilities[each.place]
-        given = int(images.labels[row])
-        both = (float(p[given]), float(p[each.rival]))
-        named = images.files[row], images.names[given], images.names[each.rival]
-        found.append(WrongLabel(*named, both, row in held_out))
-    return tuple(found)
+        return (), ()
+    given, probabilities = images.labels[crossed.labeled], crossed.probabilities
+    chances = wrong_labels.chances(probabilities, given, seed)
+    rivals = wrong_labels.suspects(probabilities, given)
+    others = probabilities.copy()
+    others[np.arange(len(given)), given] = -1
+    held_out = set(split.tolist())
+    wrong: list[WrongLabel] = []
+    doubtful: list[WrongLabel] = []
+    for place in np.argsort(-chances, kind="stable").tolist():
+        probable = chances[place] >= wrong_labels.PROBABLE
+        if not probable and place not in rivals:
+            continue
+        row, own = int(crossed.labeled[place]), int(given[place])
+        rival = rivals.get(place, int(others[place].argmax()))
+        found = WrongLabel(
+            images.files[row],
+            images.names[own],
+            images.names[rival],
+            (float(probabilities[place, own]), float(probabilities[place, rival])),
+            float(chances[place]),
+            row in held_out,
+        )
+        (wrong if probable else doubtful).append(found)
+    return tuple(wrong), tuple(doubtful)
 
 
 def _clashes(images: Known, labeled: Indices, seed: int) -> tuple[Clash, ...]:

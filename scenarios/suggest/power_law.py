@@ -71,7 +71,7 @@ def _line(exponent: float, sizes: Floats, y: Floats, weights: Floats) -> tuple[F
 
 @dataclass(frozen=True)
 class Forecast:
-    """A law, and the laws of other draws of the labels that measured accuracy.
+    """A law, and the laws of other draws of classifiers and of the images that they were asked about.
 
     Attributes:
         law: Of all of them.
@@ -90,18 +90,30 @@ class Forecast:
         return _with_range(self.law.at(then) - self.law.at(now), self.draws.at(then) - self.draws.at(now))
 
 
-def forecast(sizes: NDArray[np.int64], right: NDArray[np.bool_], seed: int) -> Forecast:
-    """Fits a law to which images a classifier got right with so many labels each.
+def forecast(
+    sizes: NDArray[np.int64], right: NDArray[np.bool_], fold: NDArray[np.int64], seed: int
+) -> Forecast:
+    """Fits a law to which images classifiers got right with so many labels each.
+
+    Folds are drawn with replacement, and so are the images of each, since neither more classifiers nor more images
+    alone would show how far the law can be trusted.
 
     Args:
         sizes: int64 (S,), numbers of labels, ascending.
         right: bool (S, m).
+        fold: int64 (m,), images of one fold were asked of the same classifiers.
         seed: Of the draws.
     """
-    kinds, counts = np.unique(right, axis=1, return_counts=True)  # at most 2**S kinds of images
-    total = int(counts.sum())
-    drawn = np.random.default_rng(seed).multinomial(total, counts / total, size=_DRAWS)
-    return Forecast(fit(sizes, right.mean(axis=1)), fit(sizes, drawn @ kinds.T / total))
+    random = np.random.default_rng(seed)
+    number = int(fold.max()) + 1
+    times = random.multinomial(number, np.full(number, 1 / number), size=_DRAWS)
+    hits, total = np.zeros((_DRAWS, len(sizes))), np.zeros((_DRAWS, 1))
+    for own in range(number):
+        kinds, counts = np.unique(right[:, fold == own], axis=1, return_counts=True)  # at most 2**S kinds
+        images = times[:, own] * counts.sum()
+        hits += random.multinomial(images, counts / counts.sum()) @ kinds.T
+        total += images[:, None]
+    return Forecast(fit(sizes, right.mean(axis=1)), fit(sizes, hits / total))
 
 
 def _with_range(value: Floats, draws: Floats) -> tuple[float, float, float]:

@@ -67,6 +67,7 @@ def report_page(title: str, found: Suggestion, picture: Callable[[str], Picture]
         classes=[_row(each) for each in sorted(findings.classes, key=_share)],
         weakest=_weakest(findings),
         wrong=[(picture(each.file), each) for each in findings.wrong[:_MOST_WRONG]],
+        doubtful=[(picture(each.file), each) for each in findings.doubtful[:_MOST_WRONG]],
         clashes=[_pair(picture, each.files, each.labels) for each in findings.clashes[:_MOST_PAIRS]],
         passed=[_pair(picture, files, ("", "")) for files in found.near_duplicates[:_MOST_PAIRS]],
         wanted=[(picture(each.file), each) for each in found.wanted[:_MOST_WANTED]],
@@ -91,7 +92,7 @@ def _verdicts(found: Findings) -> list[tuple[str, str]]:
         ("better" if found.stop else "undecided", telling.stopping(found)),
     ]
     if said := telling.suspicion(found):
-        lines.append(("worse", said))
+        lines.append(("worse" if found.wrong or found.clashes else "undecided", said))
     return lines
 
 

@@ -34,11 +34,13 @@ def stopping(found: Findings) -> str:
 
 
 def suspicion(found: Findings) -> str:
-    """Returns how many labels are probably wrong; empty where none is."""
+    """Returns how many labels look wrong; empty where none does."""
     parts = []
     if found.wrong:
         parts.append(f"probably wrong labels: {len(found.wrong):,}")
+    if found.doubtful:
+        parts.append(f"labels worth another look: {len(found.doubtful):,}")
     if found.clashes:
-        parts.append(f"near-duplicates with different labels: {len(found.clashes):,} pairs")
-    text = ", ".join(parts)
+        parts.append(f"pairs of near-duplicates with different labels: {len(found.clashes):,}")
+    text = "; ".join(parts)
     return f"{text[0].upper()}{text[1:]}." if text else ""

@@ -13,15 +13,14 @@ import numpy as np
 import photos
 import pytest
 from command import error, run
+from labeling import FEATURES, answer, asked, files_of, first, label_file
 from PIL import Image
 
 from alenv import files, patches
 from alenv.data import cache, label_files
 from alenv.errors import InvalidLabels, InvalidQuery, MissingHead, RunConflict, StorageError, UnknownName
-from scenarios.suggest import Suggestion, apply, features, picking, suggest
+from scenarios.suggest import apply, features, picking
 from scenarios.suggest.project import Project, wilson
-
-FEATURES = "photos:quadrants"
 
 
 @pytest.fixture
@@ -29,31 +28,6 @@ def folder(tmp_path: Path) -> tuple[Path, dict[str, str]]:
     """60 images of three kinds, and their classes."""
     root = tmp_path / "my photos"
     return root, photos.write(root, 3, 20)
-
-
-def label_file(path: Path, classes: dict[str, str]) -> Path:
-    with path.open("w", encoding="utf-8", newline="") as file:
-        csv.writer(file).writerows([("file", "label"), *classes.items()])
-    return path
-
-
-def first(truth: dict[str, str], each: int) -> dict[str, str]:
-    """Returns the labels of the first few images of every class."""
-    return {file: label for file, label in truth.items() if int(file[:2]) < each}
-
-
-def asked(root: Path, labels: tuple[Path, ...] = (), size: int = 10, **more: Any) -> Suggestion:
-    return suggest(root, labels, size, **{"features": FEATURES, **more})
-
-
-def answer(found: Suggestion, truth: dict[str, str], count: int | None = None) -> None:
-    """Writes ``labels.csv`` into a batch folder, as ``label.html`` does."""
-    lines = [f"{each.file},{truth[each.file]}," for each in found.wanted[:count]]
-    (found.folder / "labels.csv").write_text("\n".join(["file,label,note", *lines, ""]), encoding="utf-8")
-
-
-def files_of(found: Suggestion) -> list[str]:
-    return [each.file for each in found.wanted]
 
 
 # ---- rounds --------------------------------------------------------------------------------------------------
