@@ -54,9 +54,11 @@ def suggest(
     """Say which images of the folder DIR to label next.
 
     Writes a new folder batch-001, batch-002, ... with batch.csv, tasks for Label Studio, a contact sheet and
-    label.html, in which the batch is labeled by keys. Put the labels.csv that it saves into the batch folder and
-    repeat the command: it reads them. Labels may also come as --labels FILE, or as folders named by class beside a
-    folder unlabeled; none at all is fine. No image is moved or changed.
+    label.html, in which the batch is labeled by keys. Its report.html shows how good the classifier is so far,
+    what the batch should bring, or that it is time to stop, and labels that look wrong. Put the labels.csv that
+    label.html saves into the batch folder and repeat the command: it reads them. Labels may also come as
+    --labels FILE, or as folders named by class beside a folder unlabeled; none at all is fine. No image is moved
+    or changed.
     """
     from scenarios.suggest import suggesting  # noqa: PLC0415  (torch loads only for what has passed)
 

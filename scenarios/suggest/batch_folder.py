@@ -17,7 +17,7 @@ from alenv import files
 from alenv.errors import StorageError
 from scenarios.suggest import pictures
 from scenarios.suggest.labeling_page import ShownImage, labeling_page
-from scenarios.suggest.report_page import Picture, report_page
+from scenarios.suggest.report_page import LinkedImage, report_page
 from scenarios.suggest.suggestion import Suggestion, Wanted
 
 COLUMNS = ("rank", "file", "label", "predicted", "confidence", "reason", "note")
@@ -56,10 +56,10 @@ def write(found: Suggestion, root: Path, classes: Sequence[str]) -> None:
     title = f"{root.name}, {folder.name.replace('-', ' ')}"
     small = {each.file: each.thumb for each in shown}
 
-    def picture(file: str) -> Picture:
+    def picture(file: str) -> LinkedImage:
         if file not in small:
             small[file] = pictures.small(root / file)
-        return Picture(file, _address(root / file, folder), small[file])
+        return LinkedImage(file, _address(root / file, folder), small[file])
 
     def fill(place: Path) -> None:
         (place / "batch.csv").write_text(_table(wanted), encoding="utf-8")

@@ -69,7 +69,7 @@ class Curve:
 
 
 @dataclass(frozen=True)
-class Findings:
+class LabelFindings:
     """What the labels say.
 
     Attributes:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from scenarios.suggest.heads import Heads
+from scenarios.suggest.refit import Refit
 
 Indices = NDArray[np.int64]
 
@@ -36,21 +36,21 @@ class Folds:
     probabilities: NDArray[np.float32]
 
 
-def cross_validate(heads: Heads, labeled: Indices, seed: int) -> Folds | None:
+def cross_validate(refit: Refit, labeled: Indices, seed: int) -> Folds | None:
     """Asks of each fifth of the labels what the others teach, a few of them and then more.
 
     Folds are stratified, and so are the parts; each part holds the smaller ones.
 
     Args:
-        heads: Fits classifiers.
+        refit: Fits classifiers.
         labeled: int64 (L,), rows with a label.
         seed: Decides the folds.
 
     Returns:
         What was found; None unless two classes have five labels each.
     """
-    labels = heads.labels[labeled]
-    counts = np.bincount(labels, minlength=heads.num_classes)
+    labels = refit.labels[labeled]
+    counts = np.bincount(labels, minlength=refit.num_classes)
     if (counts >= FOLDS).sum() < 2:
         return None
     random = np.random.default_rng(seed)
@@ -63,12 +63,12 @@ def cross_validate(heads: Heads, labeled: Indices, seed: int) -> Folds | None:
     first = min(max(classes, largest // _SMALLEST), largest)
     sizes = np.unique(np.geomspace(first, largest, _SIZES).round().astype(np.int64))
     right = np.zeros((len(sizes), len(labeled)), dtype=bool)
-    probabilities = np.zeros((len(labeled), heads.num_classes), dtype=np.float32)
+    probabilities = np.zeros((len(labeled), refit.num_classes), dtype=np.float32)
     for part in range(FOLDS):
         own = np.flatnonzero(fold == part)
         other = mixed(np.flatnonzero(fold != part), labels, random)
         for place, size in enumerate(sizes):
-            found = heads.probabilities(labeled[other[:size]], labeled[own])
+            found = refit.probabilities(labeled[other[:size]], labeled[own])
             right[place, own] = found.argmax(1) == labels[own]
         probabilities[own] = found
     return Folds(labeled, fold, sizes, right, probabilities)

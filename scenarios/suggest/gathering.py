@@ -10,22 +10,19 @@ from numpy.typing import NDArray
 from alenv import Asking
 from alenv.pool import OUTLIER
 from scenarios.suggest import folds, power_law, stopping, wrong_labels
-from scenarios.suggest.findings import Clash, ClassFound, Curve, Findings, Range, WrongLabel
-from scenarios.suggest.heads import Heads
+from scenarios.suggest.findings import Clash, ClassFound, Curve, LabelFindings, Range, WrongLabel
 from scenarios.suggest.known import Known
 from scenarios.suggest.picking import ALIKE
 from scenarios.suggest.project import SHARE, Project, wilson
+from scenarios.suggest.refit import Refit
 
 Indices = NDArray[np.int64]
 
-_LEAST_LABELS = 30  # of which a forecast is made
-_LEAST_EACH = 2  # labels of a class, on average
-_LEAST_SIZES = 4
 _WEAKEST = 3
 _LINE = 40  # points of a drawn law
 
 
-def gather(own: Project, images: Known, split: Indices, asking: Asking, size: int) -> Findings:
+def gather(own: Project, images: Known, split: Indices, asking: Asking, size: int) -> LabelFindings:
     """Finds out what the labels say.
 
     Args:
@@ -37,17 +34,17 @@ def gather(own: Project, images: Known, split: Indices, asking: Asking, size: in
     """
     labeled = np.flatnonzero(images.labels != OUTLIER)
     if not len(labeled):
-        return Findings()
+        return LabelFindings()
     asked = [images.places(stopping.files_asked(batch)) for batch in own.batches()]
-    heads = Heads(images.rows, images.labels, max(2, len(images.names)), asking.penalty)
-    crossed = folds.cross_validate(heads, labeled, own.seed)
+    refit = Refit(images.rows, images.labels, max(2, len(images.names)), asking.penalty)
+    crossed = folds.cross_validate(refit, labeled, own.seed)
     taken = _taken(asking, split)
-    past = _past(heads, images, split, asked, (asking, taken), own.seed)
+    past = _past(refit, images, split, asked, (asking, taken), own.seed)
     classes = _classes(images, split, taken, crossed)
     now, brings = past.labels[-1], size - size // SHARE
     forecast = _forecast(crossed, len(images.names), own.seed)
     wrong, doubtful = _looking_wrong(images, split, crossed, own.seed)
-    return Findings(
+    return LabelFindings(
         classes=classes,
         weakest=_weakest(classes),
         few=tuple(each.name for each in classes if each.labels < folds.FOLDS),
@@ -75,7 +72,7 @@ def _taken(asking: Asking, split: Indices) -> Indices:
 
 
 def _past(
-    heads: Heads,
+    refit: Refit,
     images: Known,
     split: Indices,
     asked: Sequence[Indices],
@@ -88,7 +85,7 @@ def _past(
     drawn = np.random.default_rng(seed).permutation(free)[: stopping.STOP_SET]
     guesses = asking.view(1).probabilities(drawn).argmax(1).cpu().numpy()
     sets = stopping.label_sets(asking.rows[of_pool != OUTLIER], asked)
-    return stopping.history(heads, sets, split, asking.rows[drawn], (taken, guesses))
+    return stopping.history(refit, sets, split, asking.rows[drawn], (taken, guesses))
 
 
 def _classes(
@@ -139,9 +136,8 @@ def _of_folds(crossed: folds.Folds | None) -> Curve:
 
 def _forecast(crossed: folds.Folds | None, classes: int, seed: int) -> power_law.Forecast | None:
     """Returns the law of accuracy; None with too few labels for one."""
-    if crossed is None or len(crossed.sizes) < _LEAST_SIZES:
-        return None
-    if len(crossed.labeled) < max(_LEAST_LABELS, _LEAST_EACH * classes):
+    least = max(power_law.LEAST_LABELS, power_law.LEAST_EACH * classes)
+    if crossed is None or len(crossed.labeled) < least:
         return None
     return power_law.forecast(crossed.sizes, crossed.right, crossed.fold, seed)
 

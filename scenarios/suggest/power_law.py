@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 
+LEAST_LABELS = 30  # without which a law says nothing
+LEAST_EACH = 2  # labels of a class, on average
 _EXPONENTS = np.linspace(0.02, 1, 50)
 _DRAWS = 500  # of the labels that were asked about
 _RANGE = (2.5, 97.5)  # percentiles of what the draws say
@@ -72,6 +74,9 @@ def _line(exponent: float, sizes: Floats, y: Floats, weights: Floats) -> tuple[F
 @dataclass(frozen=True)
 class Forecast:
     """A law, and the laws of other draws of classifiers and of the images that they were asked about.
+
+    Their range does not know that accuracy may follow another law: with 60 to 400 labels of CIFAR-10 on frozen
+    features, it held the gain of a quarter to a half more labels in 18 of 27 cases.
 
     Attributes:
         law: Of all of them.

@@ -15,7 +15,7 @@ from scenarios.report.html import charts
 from scenarios.report.html.charts import Line, Mark
 from scenarios.report.pictures import Look
 from scenarios.suggest import telling
-from scenarios.suggest.findings import ClassFound, Curve, Findings
+from scenarios.suggest.findings import ClassFound, Curve, LabelFindings
 from scenarios.suggest.folds import FOLDS
 from scenarios.suggest.project import wilson
 from scenarios.suggest.suggestion import Suggestion
@@ -27,7 +27,7 @@ _LABELS, _ACCURACY = "labels that teach", "accuracy (%)"
 
 
 @dataclass(frozen=True)
-class Picture:
+class LinkedImage:
     """An image that the page shows.
 
     Attributes:
@@ -41,7 +41,7 @@ class Picture:
     thumb: str
 
 
-def report_page(title: str, found: Suggestion, picture: Callable[[str], Picture]) -> str:
+def report_page(title: str, found: Suggestion, picture: Callable[[str], LinkedImage]) -> str:
     """Returns the page.
 
     Args:
@@ -80,26 +80,23 @@ def _percent(share: float) -> str:
 
 
 def _pair(
-    picture: Callable[[str], Picture], files: tuple[str, str], labels: tuple[str, str]
-) -> list[tuple[Picture, str]]:
+    picture: Callable[[str], LinkedImage], files: tuple[str, str], labels: tuple[str, str]
+) -> list[tuple[LinkedImage, str]]:
     return [(picture(file), label) for file, label in zip(files, labels, strict=True)]
 
 
-def _verdicts(found: Findings) -> list[tuple[str, str]]:
+def _verdicts(found: LabelFindings) -> list[tuple[str, str]]:
     """Returns sentences, each after the kind that colors it."""
-    lines = [
-        ("better" if found.gain and found.gain[1] > 0 else "undecided", telling.expected(found)),
-        ("better" if found.stop else "undecided", telling.stopping(found)),
-    ]
+    lines = [("", telling.expected(found)), ("better" if found.stop else "", telling.stopping(found))]
     if said := telling.suspicion(found):
-        lines.append(("worse" if found.wrong or found.clashes else "undecided", said))
+        lines.append(("worse" if found.wrong or found.clashes else "", said))
     return lines
 
 
 # ---- charts --------------------------------------------------------------------------------------------------
 
 
-def _charts(found: Findings) -> list[tuple[str, Markup]]:
+def _charts(found: LabelFindings) -> list[tuple[str, Markup]]:
     drawn = []
     if len(found.batches.labels) > 1:
         mark = Mark("held-out labels", "held-out", _MEASURED)
@@ -148,7 +145,7 @@ def _recall(counts: tuple[int, int]) -> str:
     return f"{right:,} of {total:,} [{_percent(low)}, {_percent(high)}]"
 
 
-def _weakest(found: Findings) -> str:
+def _weakest(found: LabelFindings) -> str:
     by_name = {each.name: each for each in found.classes}
     parts = []
     for name in found.weakest:

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from scenarios.suggest.heads import Heads
+from scenarios.suggest.refit import Refit
 
 Indices = NDArray[np.int64]
 
@@ -84,7 +84,7 @@ def label_sets(teaching: Indices, asked: Sequence[Indices]) -> list[Indices]:
 
 
 def history(
-    heads: Heads,
+    refit: Refit,
     sets: Sequence[Indices],
     held_out: Indices,
     stop_set: Indices,
@@ -93,16 +93,16 @@ def history(
     """Fits a classifier to each earlier set of labels and compares them.
 
     Args:
-        heads: Fits classifiers.
+        refit: Fits classifiers.
         sets: Of labels, the present one last.
         held_out: int64 (V,), rows whose labels measure.
         stop_set: int64 (U,), rows without a label.
         present: What the present classifier takes ``held_out`` and ``stop_set`` for.
     """
     asked = np.concatenate([held_out, stop_set])
-    found = [heads.probabilities(teaching, asked).argmax(1) for teaching in sets[:-1]]
+    found = [refit.probabilities(teaching, asked).argmax(1) for teaching in sets[:-1]]
     found.append(np.concatenate(present))
-    truth, measured = heads.labels[held_out], len(held_out)
+    truth, measured = refit.labels[held_out], len(held_out)
     right = tuple(int((each[:measured] == truth).sum()) for each in found)
     kappas = None
     if len(stop_set) >= LEAST:

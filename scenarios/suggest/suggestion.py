@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from scenarios.suggest.findings import Findings
+from scenarios.suggest.findings import LabelFindings
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Suggestion:
     interval: tuple[float, float] | None
     near_duplicates: tuple[tuple[str, str], ...]
     class_folders: bool
-    findings: Findings
+    findings: LabelFindings
 
     @property
     def page(self) -> Path:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from scenarios.suggest.findings import Findings
+from scenarios.suggest.findings import LabelFindings
+from scenarios.suggest.folds import FOLDS
+from scenarios.suggest.power_law import LEAST_EACH, LEAST_LABELS
 from scenarios.suggest.stopping import AGREEMENT, LEAST
 
 NO_SAMPLE = (
@@ -11,15 +13,18 @@ NO_SAMPLE = (
 )
 
 
-def expected(found: Findings) -> str:
+def expected(found: LabelFindings) -> str:
     """Returns what the batch is expected to bring."""
     if found.gain is None:
-        return "What this batch brings cannot be foretold yet: that takes 30 labels, two a class, five of two classes."
+        return (
+            f"What this batch brings cannot be foretold yet: that takes {LEAST_LABELS} labels, {LEAST_EACH} a class, "
+            f"and {FOLDS} of two classes."
+        )
     gain, low, high = (100 * each for each in found.gain)
     return f"This batch is expected to bring {gain:+.1f} points of accuracy [{low:+.1f}, {high:+.1f}]."
 
 
-def stopping(found: Findings) -> str:
+def stopping(found: LabelFindings) -> str:
     """Returns whether it is time to stop."""
     if found.missing is None:
         return f"Whether it is time to stop is not told: that takes {LEAST} unlabeled images."
@@ -33,7 +38,7 @@ def stopping(found: Findings) -> str:
     )
 
 
-def suspicion(found: Findings) -> str:
+def suspicion(found: LabelFindings) -> str:
     """Returns how many labels look wrong; empty where none does."""
     parts = []
     if found.wrong:

@@ -15,7 +15,7 @@ Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
-class Heads:
+class Refit:
     """The head of the present classifier, fitted anew to any set of labels.
 
     Attributes:
