@@ -41,7 +41,7 @@ def gather(own: Project, images: Known, split: Indices, asking: Asking, size: in
     taken = _taken(asking, split)
     past = _past(refit, images, split, asked, (asking, taken), own.seed)
     classes = _classes(images, split, taken, crossed)
-    now, brings = past.labels[-1], size - size // SHARE
+    now, brings = max(1, past.labels[-1]), size - size // SHARE
     forecast = _forecast(crossed, len(images.names), own.seed)
     wrong, doubtful = _looking_wrong(images, split, crossed, own.seed)
     return LabelFindings(
