@@ -19,13 +19,13 @@ def label(*, root: str, out: str | None, no_open: bool) -> None:
 
     DIR is the folder of the images, as for alenv suggest, or a batch folder.
     """
-    from scenarios.suggest import batch_folder, given, project  # noqa: PLC0415  (torch loads only for what has passed)
+    from scenarios.suggest import given, project, suggestion  # noqa: PLC0415  (torch loads only for what has passed)
 
-    page = Path(root).expanduser().resolve() / batch_folder.PAGE
+    page = Path(root).expanduser().resolve() / suggestion.PAGE
     if not page.is_file():
         home = given.folder(root)
         path = given.project_of(home.name, out)
-        pages = [folder / batch_folder.PAGE for folder in project.batches(path)]
+        pages = [folder / suggestion.PAGE for folder in project.batches(path)]
         if not pages:
             raise DatasetNotFound(f"There is no batch in {path}; make one with: alenv suggest {home}")
         page = pages[-1]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -65,9 +64,11 @@ def suggest(
     """Say which images of the folder DIR to label next.
 
     Writes a new folder batch-001, batch-002, ... with batch.csv, tasks for Label Studio, a contact sheet and
-    label.html, in which the batch is labeled by keys. Put the labels.csv that it saves into the batch folder and
-    repeat the command: it reads them. Labels may also come as --labels FILE, or as folders named by class beside a
-    folder unlabeled; none at all is fine. No image is moved or changed.
+    label.html, in which the batch is labeled by keys. Its report.html shows how good the classifier is so far,
+    what the batch should bring, or that it is time to stop, and labels that look wrong. Put the labels.csv that
+    label.html saves into the batch folder and repeat the command: it reads them. Labels may also come as
+    --labels FILE, or as folders named by class beside a folder unlabeled; none at all is fine. No image is moved
+    or changed.
     """
     from scenarios.suggest import suggesting  # noqa: PLC0415  (torch loads only for what has passed)
 
@@ -115,16 +116,31 @@ def _told(found: Suggestion) -> str:
     right, held_out = found.validation
     if found.interval is not None:
         low, high = (round(100 * share) for share in found.interval)
-        lines.append(
-            f"validation accuracy {100 * right / held_out:.0f} % [{low}, {high}] on {held_out:,} held-out labels"
-        )
+        network = f" of {found.recipe}" if found.recipe else ""
+        share = f"{100 * right / held_out:.0f} % [{low}, {high}]"
+        lines.append(f"validation accuracy{network} {share} on {held_out:,} held-out labels")
     else:
         lines.append("no validation accuracy yet: a class needs five labels to hold one out")
-    passed = f", {found.near_duplicates:,} near-duplicates passed over" if found.near_duplicates else ""
+    if found.labels:
+        lines += filter(None, _findings(found))
+    passed = f", {len(found.near_duplicates):,} near-duplicates passed over" if found.near_duplicates else ""
     lines.append(
         f"{len(found.wanted):,} images to label, chosen by {found.agent} on {found.features}{passed}"
     )
     lines.append(f"{found.folder}")
-    page = Path(found.folder) / "label.html"
-    lines.append(f"Next: open {page}, save labels.csv beside it, and repeat this command.")
+    lines.append(f"Report: {found.report}")
+    lines.append(f"Next: open {found.page}, save labels.csv beside it, and repeat this command.")
     return "\n".join(lines)
+
+
+def _findings(found: Suggestion) -> list[str]:
+    from scenarios.suggest import telling  # noqa: PLC0415  (torch loads only for what has passed)
+
+    findings = found.findings
+    return [
+        telling.OF_HEAD if found.recipe else "",
+        telling.NO_SAMPLE if findings.chosen and found.validation[1] else "",
+        telling.expected(findings),
+        telling.stopping(findings),
+        telling.suspicion(findings),
+    ]

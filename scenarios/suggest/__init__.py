@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from scenarios.suggest.advising import Advice, advise
-    from scenarios.suggest.suggesting import Suggestion, apply, suggest
+    from scenarios.suggest.suggesting import apply, suggest
+    from scenarios.suggest.suggestion import Suggestion
 
 __all__ = ["Advice", "Suggestion", "advise", "apply", "suggest"]
 

@@ -1,4 +1,4 @@
-"""What a batch folder holds: a table, tasks of Label Studio, a contact sheet, and the page to label in."""
+"""What a batch folder holds: a table, tasks of Label Studio, a contact sheet, the page to label in, and the report."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ import hashlib
 import io
 import json
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -18,45 +17,26 @@ from alenv import files
 from alenv.errors import StorageError
 from scenarios.suggest import pictures
 from scenarios.suggest.labeling_page import ShownImage, labeling_page
+from scenarios.suggest.report_page import LinkedImage, report_page
+from scenarios.suggest.suggestion import PAGE, REPORT, Suggestion, Wanted
 
 COLUMNS = ("rank", "file", "label", "predicted", "confidence", "reason", "note")
-PAGE = "label.html"
 _FROM, _TO = "class", "image"  # names of Label Studio's two controls
 _VERSION = "alenv"
 
 
-@dataclass(frozen=True)
-class Wanted:
-    """An image that is to be labeled.
-
-    Attributes:
-        file: Relative to the folder of the images.
-        predicted: Its class, or empty.
-        confidence: Its probability.
-        reason: Why it is asked for.
-    """
-
-    file: str
-    predicted: str
-    confidence: float
-    reason: str
-
-
-def write(
-    folder: Path, root: Path, classes: Sequence[str], wanted: Sequence[Wanted], summary: Mapping[str, Any]
-) -> None:
+def write(found: Suggestion, root: Path, classes: Sequence[str]) -> None:
     """Writes a new batch folder, whole or not at all.
 
     Args:
-        folder: The folder, which does not exist.
+        found: The batch; its folder does not exist.
         root: The folder of the images.
         classes: Names of the classes so far.
-        wanted: The images, the first one to be labeled first.
-        summary: What ``batch.json`` keeps.
 
     Raises:
         StorageError: It cannot be written, or is there already.
     """
+    folder, wanted = found.folder, found.wanted
     if folder.exists():
         raise StorageError(f"{folder} exists already; repeat the command.")
     thumbs = [pictures.thumb(root / each.file) for each in wanted]
@@ -74,10 +54,17 @@ def write(
     ]
     key = hashlib.sha256(json.dumps([str(folder), *(each.file for each in wanted)]).encode()).hexdigest()
     title = f"{root.name}, {folder.name.replace('-', ' ')}"
+    small = {each.file: each.thumb for each in shown}
+
+    def picture(file: str) -> LinkedImage:
+        if file not in small:
+            small[file] = pictures.small(root / file)
+        return LinkedImage(file, _address(root / file, folder), small[file])
 
     def fill(place: Path) -> None:
         (place / "batch.csv").write_text(_table(wanted), encoding="utf-8")
-        (place / "batch.json").write_text(json.dumps(summary, indent=1, ensure_ascii=False), encoding="utf-8")
+        summary = json.dumps(found.numbers(), indent=1, ensure_ascii=False)
+        (place / "batch.json").write_text(summary, encoding="utf-8")
         tasks = json.dumps(_tasks(root, wanted), indent=1, ensure_ascii=False)
         (place / "labelstudio.json").write_text(tasks, encoding="utf-8")
         (place / "labelstudio.xml").write_text(_interface(classes), encoding="utf-8")
@@ -85,6 +72,7 @@ def write(
         pictures.sheet(thumbs, captions).save(place / "sheet.png")
         page = labeling_page(title, f"{folder.name} {key[:16]}", classes, shown)
         (place / PAGE).write_text(page, encoding="utf-8")
+        (place / REPORT).write_text(report_page(title, found, picture), encoding="utf-8")
 
     files.publish_folder(folder, fill, "choose another folder with --out")
 

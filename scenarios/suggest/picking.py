@@ -43,12 +43,12 @@ class Picked:
     Attributes:
         picks: The images, the first one to be labeled first.
         agent: Who chose them.
-        near_duplicates: Images that were passed over because one of the batch looks the same.
+        passed: Rows of images that were passed over, each with that of the one of the batch that looks the same.
     """
 
     picks: tuple[Pick, ...]
     agent: str
-    near_duplicates: int
+    passed: tuple[tuple[int, int], ...]
 
 
 def default_agent(labeled: int, num_classes: int) -> str:
@@ -97,25 +97,37 @@ def pick(asking: Asking, name: str, size: int, classes: tuple[str, ...], seed: i
             )
         agent.reset(view, seed)
         chosen = np.asarray(agent.act(None), dtype=np.int64)
-        different = _different(view, chosen)
+        like = _like(view, chosen)
+        different = like == np.arange(len(chosen))
         if different.sum() >= size or asked == min(_MOST * size, asking.room):
             break
         asked = min(2 * asked, _MOST * size, asking.room)
-    order = np.concatenate([chosen[different], chosen[~different]])[:size]
-    passed = int((~different[: np.flatnonzero(different)[:size][-1] + 1]).sum())
-    return Picked(_explained(asking, view, order, classes, name), name, passed)
+    order = np.concatenate([np.flatnonzero(different), np.flatnonzero(~different)])
+    passed = [place for place in np.sort(order[size:]) if place < order[:size].max() and not different[place]]
+    pairs = tuple(
+        (int(asking.rows[chosen[place]]), int(asking.rows[chosen[like[place]]])) for place in passed
+    )
+    return Picked(_explained(asking, view, chosen[order[:size]], classes, name), name, pairs)
 
 
-def _different(view: View, chosen: Indices) -> NDArray[np.bool_]:
-    """Returns which of the chosen images, bool (n,), are like none that comes before and is different itself."""
+def _like(view: View, chosen: Indices) -> Indices:
+    """Returns the place of the first different image that each chosen one is like, int64 (n,).
+
+    An image that is like none of those before it is different, and like itself.
+    """
     points = view.features(chosen)
+    like = np.arange(len(chosen))
     different = np.zeros(len(chosen), dtype=bool)
     place = 0
     for block in torch.split(points, max(1, geometry.BLOCK // len(points))):
         for row in (geometry.squared_distances(block, points) < 2 * (1 - ALIKE)).cpu().numpy():
-            different[place] = not (row[:place] & different[:place]).any()
+            same = row[:place] & different[:place]
+            if same.any():
+                like[place] = same.argmax()
+            else:
+                different[place] = True
             place += 1
-    return different
+    return like
 
 
 def _explained(

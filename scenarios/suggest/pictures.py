@@ -31,6 +31,14 @@ def data_url(picture: Image.Image) -> str:
     return f"data:image/jpeg;base64,{base64.b64encode(content.getvalue()).decode()}"
 
 
+def small(file: Path) -> str:
+    """Returns a data URL of a thumbnail; empty for an image that cannot be read any more."""
+    try:
+        return data_url(thumb(file))
+    except Exception:  # every format's decoder fails in its own way; a report goes without
+        return ""
+
+
 def preview(file: Path) -> str:
     """Returns a data URL of an image that browsers cannot show; empty for one that they can."""
     if file.suffix.lower() in _IN_BROWSERS:

@@ -20,14 +20,15 @@ IMAGE_SIZE = 32
 
 
 class Trained(NamedTuple):
-    """How a network is trained, and on what: uint8 (n, side, side, 3)."""
+    """How a network is trained: a recipe with its name; and on what: uint8 (n, side, side, 3)."""
 
+    name: str
     recipe: Recipe
     images: np.ndarray
 
 
-def recipe_of(name: str, side: int) -> Recipe:
-    """Returns the recipe of a name, as image folders have it, for images of a size.
+def check(name: str, side: int) -> None:
+    """Checks that there is a recipe, and that images of a size can be trained on.
 
     Raises:
         UnknownName: There is none, or it trains no network.
@@ -40,7 +41,6 @@ def recipe_of(name: str, side: int) -> Recipe:
         raise errors.InvalidRecipe(
             f"image_size={side!r} was given; give a whole number of at least {SMALLEST_IMAGE}."
         )
-    return presets.resolve("image_folder", name, {}).recipe
 
 
 def _trains(settings: Mapping[str, Any]) -> bool:
@@ -48,8 +48,8 @@ def _trains(settings: Mapping[str, Any]) -> bool:
     return settings.get("head") not in LINEAR_HEADS and "pretraining" not in settings
 
 
-def trained(root: Path, known: Known, recipe: Recipe, side: int) -> Trained:
-    """Reads the images at a size, once for each content.
+def trained(root: Path, known: Known, name: str, side: int) -> Trained:
+    """Reads the images at a size, once for each content, for a recipe as image folders have it.
 
     Raises:
         UnreadableImages: One that has features cannot be read.
@@ -60,4 +60,5 @@ def trained(root: Path, known: Known, recipe: Recipe, side: int) -> Trained:
             f"There are features of images that cannot be read: {unreadable.described(found.failed)}; a network is "
             "trained on the images themselves, so mend them or move them away."
         )
-    return Trained(recipe, found.rows.reshape(len(found.rows), side, side, 3))
+    recipe = presets.resolve("image_folder", name, {}).recipe
+    return Trained(name, recipe, found.rows.reshape(len(found.rows), side, side, 3))

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from alenv import Asking, errors
 from scenarios.suggest import (
     batch_folder,
+    gathering,
     given,
     kinds,
     known,
@@ -23,55 +20,11 @@ from scenarios.suggest import (
     sources,
     unfiled,
 )
-from scenarios.suggest.batch_folder import Wanted
 from scenarios.suggest.given import PathLike
-from scenarios.suggest.known import Known
+from scenarios.suggest.known import Indices, Known
 from scenarios.suggest.picking import Pick
 from scenarios.suggest.retraining import Trained
-
-
-@dataclass(frozen=True)
-class Suggestion:
-    """A batch of images to label next, and what is known so far.
-
-    Attributes:
-        folder: The batch folder.
-        wanted: The images, the first one to be labeled first.
-        agent: Who chose them.
-        features: What describes the images.
-        images: Images that can be read.
-        unreadable: {file: why it cannot be read}.
-        labels: How many labels of each class there are.
-        unclear: Images that were marked unclear, and are not asked for again.
-        validation: Right ones of the held-out labels, and how many there are.
-        interval: Of validation accuracy, Wilson's at 95 %; None without held-out labels.
-        near_duplicates: Images that were passed over because one of the batch looks the same.
-        class_folders: Whether subfolders were taken for classes.
-        gone: Images that labels of earlier batches name, and that are not there any more.
-        passed: How many files of each kind are no images.
-        indices: int64 (B,), which images of an array or dataset are wanted; None for a folder.
-    """
-
-    folder: Path
-    wanted: tuple[Wanted, ...]
-    agent: str
-    features: str
-    images: int
-    unreadable: Mapping[str, str]
-    labels: Mapping[str, int]
-    unclear: int
-    validation: tuple[int, int]
-    interval: tuple[float, float] | None
-    near_duplicates: int
-    class_folders: bool
-    gone: tuple[str, ...] = ()
-    passed: Mapping[str, int] = field(default_factory=dict)
-    indices: NDArray[np.int64] | None = field(default=None, compare=False)
-
-    def numbers(self) -> dict[str, Any]:
-        """Returns all of it as JSON values."""
-        paths = {"folder": str(self.folder), "page": str(self.folder / batch_folder.PAGE)}
-        return {**asdict(self), **paths, "indices": None if self.indices is None else self.indices.tolist()}
+from scenarios.suggest.suggestion import Suggestion, Wanted
 
 
 def suggest(
@@ -121,12 +74,13 @@ def suggest(
         raise errors.InvalidQuery(f"size={size!r} was given; ask for a whole number of images, at least 1.")
     if agent is not None:
         picking.check(agent)
-    recipe = None if retrain is None else retraining.recipe_of(retrain, image_size)
+    if retrain is not None:
+        retraining.check(retrain, image_size)
     kind = features or kinds.default()
     source = given.read(root, labels, images, out)
     with project.opened(source.project, source.root, seed) as own:
         found = known.read(source, own.batches(), kind, class_folders)
-        trained = retraining.trained(source.root, found, recipe, image_size) if recipe else None
+        trained = retraining.trained(source.root, found, retrain, image_size) if retrain else None
         return _suggested(own, found, trained, size, agent, kind)
 
 
@@ -157,8 +111,46 @@ def _suggested(
     own: project.Project, images: Known, trained: Trained | None, size: int, agent: str | None, kind: str
 ) -> Suggestion:
     split = images.places(own.divide(images.classes))
-    batch = len(own.batches())
-    asking = Asking(
+    asking = _fitted(own, images, split, kind, trained)
+    if not asking.room:
+        raise errors.InvalidQuery(
+            f"All {len(images.files)} images of {own.root} are labeled or unclear; there is none to ask for."
+        )
+    folder = own.free("batch")
+    own.save()
+    asks = agent or picking.default_agent(len(images.classes) - len(split), len(images.names))
+    picked = picking.pick(asking, asks, min(size, asking.room), images.names, _seed(own))
+    wanted = tuple(_wanted(images, each) for each in picked.picks)
+    # What the labels say takes dozens of classifiers: with a network, those of a head on the features.
+    head = asking if trained is None else _fitted(own, images, split, kind, None)
+    found = Suggestion(
+        folder=folder,
+        wanted=wanted,
+        agent=asks,
+        features=kind,
+        recipe=trained and trained.name,
+        images=len(images.files),
+        unreadable=dict(images.failed),
+        labels=images.counts(),
+        unclear=len(images.unclear),
+        validation=(asking.right, len(split)),
+        interval=project.wilson(asking.right, len(split)) if len(split) else None,
+        near_duplicates=tuple((images.files[one], images.files[other]) for one, other in picked.passed),
+        class_folders=images.class_folders,
+        findings=gathering.gather(own, images, split, head, len(wanted)),
+        gone=tuple(sorted(images.gone)),
+        passed=dict(images.passed),
+        indices=unfiled.positions([each.file for each in wanted]) if images.unfiled else None,
+    )
+    batch_folder.write(found, own.root, images.names)
+    return found
+
+
+def _fitted(
+    own: project.Project, images: Known, split: Indices, kind: str, trained: Trained | None
+) -> Asking:
+    """Fits the classifier to what is known: a network, or else a head on the features."""
+    return Asking(
         images.rows,
         images.labels,
         len(images.names),
@@ -167,36 +159,13 @@ def _suggested(
         embedding=kind,
         recipe=trained and trained.recipe,
         images=trained and trained.images,
-        seed=own.seed + batch,
+        seed=_seed(own),
     )
-    if not asking.room:
-        raise errors.InvalidQuery(
-            f"All {len(images.files)} images of {own.root} are labeled or unclear; there is none to ask for."
-        )
-    folder = own.free("batch")
-    own.save()
-    asks = agent or picking.default_agent(len(images.classes) - len(split), len(images.names))
-    picked = picking.pick(asking, asks, min(size, asking.room), images.names, own.seed + batch)
-    wanted = tuple(_wanted(images, each) for each in picked.picks)
-    found = Suggestion(
-        folder=folder,
-        wanted=wanted,
-        agent=asks,
-        features=kind,
-        images=len(images.files),
-        unreadable=dict(images.failed),
-        labels=images.counts(),
-        unclear=len(images.unclear),
-        validation=(asking.right, len(split)),
-        interval=project.wilson(asking.right, len(split)) if len(split) else None,
-        near_duplicates=picked.near_duplicates,
-        class_folders=images.class_folders,
-        gone=tuple(sorted(images.gone)),
-        indices=unfiled.positions([each.file for each in wanted]) if images.unfiled else None,
-        passed=dict(images.passed),
-    )
-    batch_folder.write(folder, own.root, images.names, found.wanted, found.numbers())
-    return found
+
+
+def _seed(own: project.Project) -> int:
+    """Returns the seed of the next batch."""
+    return own.seed + len(own.batches())
 
 
 def _wanted(images: Known, pick: Pick) -> Wanted:

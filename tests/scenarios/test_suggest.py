@@ -16,6 +16,7 @@ import numpy as np
 import photos
 import pytest
 from command import error, run
+from labeling import FEATURES, answer, asked, files_of, first, label_file
 from PIL import Image
 
 from alenv import files, patches
@@ -31,10 +32,8 @@ from alenv.errors import (
     UnknownName,
     UnreadableImages,
 )
-from scenarios.suggest import Suggestion, apply, features, kinds, picking, suggest
+from scenarios.suggest import apply, features, kinds, picking
 from scenarios.suggest.project import Project, wilson
-
-FEATURES = "photos:quadrants"
 
 
 @pytest.fixture
@@ -42,31 +41,6 @@ def folder(tmp_path: Path) -> tuple[Path, dict[str, str]]:
     """60 images of three kinds, and their classes."""
     root = tmp_path / "my photos"
     return root, photos.write(root, 3, 20)
-
-
-def label_file(path: Path, classes: dict[str, str]) -> Path:
-    with path.open("w", encoding="utf-8", newline="") as file:
-        csv.writer(file).writerows([("file", "label"), *classes.items()])
-    return path
-
-
-def first(truth: dict[str, str], each: int) -> dict[str, str]:
-    """Returns the labels of the first few images of every class."""
-    return {file: label for file, label in truth.items() if int(file[:2]) < each}
-
-
-def asked(root: Path, labels: tuple[Path, ...] = (), size: int = 10, **more: Any) -> Suggestion:
-    return suggest(root, labels, size, **{"features": FEATURES, **more})
-
-
-def answer(found: Suggestion, truth: dict[str, str], count: int | None = None) -> None:
-    """Writes ``labels.csv`` into a batch folder, as ``label.html`` does."""
-    lines = [f"{each.file},{truth[each.file]}," for each in found.wanted[:count]]
-    (found.folder / "labels.csv").write_text("\n".join(["file,label,note", *lines, ""]), encoding="utf-8")
-
-
-def files_of(found: Suggestion) -> list[str]:
-    return [each.file for each in found.wanted]
 
 
 # ---- rounds --------------------------------------------------------------------------------------------------
@@ -176,7 +150,8 @@ def test_a_batch_folder(folder: tuple[Path, dict[str, str]]) -> None:
     found = asked(root, (labels,), 6)
     names = {path.name for path in found.folder.iterdir()}
     assert names == {
-        *("batch.csv", "batch.json", "label.html", "labelstudio.json", "labelstudio.xml", "sheet.png"),
+        *("batch.csv", "batch.json", "label.html", "report.html", "sheet.png"),
+        *("labelstudio.json", "labelstudio.xml"),
     }
     with (found.folder / "batch.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
@@ -238,7 +213,7 @@ def test_near_duplicates_are_passed_over(folder: tuple[Path, dict[str, str]]) ->
     copies = [file for file in files_of(found) if file.startswith("copy") or file == "00-0.png"]
     assert len(copies) <= 1
     assert len(files_of(found)) == len(set(files_of(found))) == 30
-    assert found.near_duplicates > 0
+    assert len(found.near_duplicates) > 0
     everything = asked(root, size=80)
     assert len(set(files_of(everything))) == 80
 
