@@ -12,7 +12,7 @@ NO_SAMPLE = (
     "on all of its images may be higher or lower."
 )
 
-OF_HEAD = "A network chose this batch; the rest is found out with a head on the features, which can be fitted dozens of times."
+OF_HEAD = "A network chose this batch; the rest is found out with a head on the features, which takes dozens of fits."
 
 
 def expected(found: LabelFindings) -> str:
