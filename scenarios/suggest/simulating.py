@@ -20,7 +20,7 @@ Indices = NDArray[np.int64]
 
 QUERIES = 5
 PLAYS = 2  # of each split, from other initial sets: what they share tells how far splits that overlap agree
-_MOST = 800  # images of a pool: more of them measure instead
+_MOST = 500  # images of a pool: with more labels, others measure instead
 _MOST_TEST = 2000
 _SPLITS_A_WORKER = 10  # at least, or starting processes takes longer than they save
 # A cycle costs milliseconds, where logistic regression takes tenths of seconds.
@@ -55,7 +55,7 @@ class Plan:
 def planned(labels: int, num_classes: int, splits: int) -> Plan:
     """Returns what can be played with so many labels: a third of them measures, half of the others are bought.
 
-    With more than 1200 labels the pool has 800 images, and the others measure, at most 2000.
+    With more than 750 labels the pool has 500 images, and the others measure, at most 2000.
     """
     pool = min(labels - labels // 3, _MOST)
     initial = min(2 * num_classes, pool // 5)
