@@ -59,7 +59,8 @@ def suggest(
     Writes a new folder batch-001, batch-002, ... with batch.csv, tasks for Label Studio, a contact sheet and
     label.html, in which the batch is labeled by keys. Put the labels.csv that it saves into the batch folder and
     repeat the command: it reads them. Labels may also come as --labels FILE, or as folders named by class beside a
-    folder unlabeled; none at all is fine. No image is moved or changed.
+    folder unlabeled; none at all is fine. No image is moved or changed. DIR may also be what a dataset of Hugging Face
+    wrote with save_to_disk (pip install alenv[hf]); --labels then names its column of labels.
     """
     from scenarios.suggest import suggesting  # noqa: PLC0415  (torch loads only for what has passed)
 
