@@ -68,7 +68,8 @@ def suggest(
     what the batch should bring, or that it is time to stop, and labels that look wrong. Put the labels.csv that
     label.html saves into the batch folder and repeat the command: it reads them. Labels may also come as
     --labels FILE, or as folders named by class beside a folder unlabeled; none at all is fine. No image is moved
-    or changed.
+    or changed. DIR may also be what a dataset of Hugging Face wrote with save_to_disk (pip install alenv[hf]);
+    --labels then names its column of labels.
     """
     from scenarios.suggest import suggesting  # noqa: PLC0415  (torch loads only for what has passed)
 

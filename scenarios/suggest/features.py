@@ -207,7 +207,7 @@ def _of_file(file: Path, names: Sequence[str]) -> Described:
         raise errors.InvalidRecipe(
             f"{listed} names no row for {', '.join(missing[:_SHOWN])}{more}; list every image, relative to the folder."
         )
-    found = rows[[place[name] for name in names]].astype(np.float32, copy=False)
+    found = np.asarray(rows[[place[name] for name in names]], dtype=np.float32)
     if not np.isfinite(found).all():
         raise errors.InvalidRecipe(f"The features {file} hold NaN or infinite values; give finite numbers.")
     return Described(tuple(names), found, {})

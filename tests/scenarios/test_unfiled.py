@@ -59,6 +59,11 @@ def test_an_array_is_written_once_and_goes_on_from_its_batches() -> None:
     assert not set(found.indices) & set(second.indices)
     assert {path: path.stat().st_mtime_ns for path in folder.iterdir()} == before
     json.dumps(second.numbers())
+    code, out, err = run(
+        "suggest", str(folder), "--out", "images-labeling", "--features", FEATURES, "--size", "4"
+    )
+    assert (code, err) == (0, "")
+    assert "45 images, 6 labeled" in out
 
 
 @pytest.mark.parametrize(
