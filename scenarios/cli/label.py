@@ -19,7 +19,8 @@ def label(*, root: str, out: str | None, no_open: bool) -> None:
 
     DIR is the folder of the images, as for alenv suggest, or a batch folder.
     """
-    from scenarios.suggest import given, project, suggestion  # noqa: PLC0415  (torch loads only for what has passed)
+    from scenarios.suggest import project, suggestion  # noqa: PLC0415  (torch loads only for what has passed)
+    from scenarios.suggest.inputs import given  # noqa: PLC0415  (as above)
 
     page = Path(root).expanduser().resolve() / suggestion.PAGE
     if not page.is_file():

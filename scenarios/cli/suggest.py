@@ -135,7 +135,7 @@ def _told(found: Suggestion) -> str:
 
 
 def _findings(found: Suggestion) -> list[str]:
-    from scenarios.suggest import telling  # noqa: PLC0415  (torch loads only for what has passed)
+    from scenarios.suggest.pages import telling  # noqa: PLC0415  (torch loads only for what has passed)
 
     findings = found.findings
     return [

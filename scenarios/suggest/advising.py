@@ -14,8 +14,9 @@ from agents import make
 from alenv import embedding, errors, needs
 from scenarios.report import stats
 from scenarios.report.stats import Difference
-from scenarios.suggest import given, kinds, known, picking, project, simulating
-from scenarios.suggest.given import Given, PathLike
+from scenarios.suggest import picking, project, simulating
+from scenarios.suggest.inputs import given, kinds, known
+from scenarios.suggest.inputs.given import Given, PathLike
 from scenarios.suggest.simulating import Plan, SimulatedCurves
 
 AGENTS = ("random", "margin", "entropy", "badge", "coreset", "typiclust", "uherding", "learned")

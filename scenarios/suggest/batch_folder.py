@@ -15,9 +15,9 @@ from xml.sax.saxutils import quoteattr
 
 from alenv import files
 from alenv.errors import StorageError
-from scenarios.suggest import pictures
-from scenarios.suggest.labeling_page import ShownImage, labeling_page
-from scenarios.suggest.report_page import LinkedImage, report_page
+from scenarios.suggest.pages import pictures
+from scenarios.suggest.pages.labeling_page import ShownImage, labeling_page
+from scenarios.suggest.pages.report_page import LinkedImage, report_page
 from scenarios.suggest.suggestion import PAGE, REPORT, Suggestion, Wanted
 
 COLUMNS = ("rank", "file", "label", "predicted", "confidence", "reason", "note")

@@ -13,8 +13,8 @@ from alenv.data import unreadable
 from alenv.nets import SMALLEST_IMAGE
 from alenv.recipes import RECIPES
 from alenv.settings import LINEAR_HEADS, Recipe
-from scenarios.suggest import features, kinds
-from scenarios.suggest.known import Known
+from scenarios.suggest.inputs import features, kinds
+from scenarios.suggest.inputs.known import Known
 
 IMAGE_SIZE = 32
 

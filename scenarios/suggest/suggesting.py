@@ -7,21 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from alenv import Asking, errors
-from scenarios.suggest import (
-    batch_folder,
-    gathering,
-    given,
-    kinds,
-    known,
-    linking,
-    picking,
-    project,
-    retraining,
-    sources,
-    unfiled,
-)
-from scenarios.suggest.given import PathLike
-from scenarios.suggest.known import Indices, Known
+from scenarios.suggest import batch_folder, linking, picking, project, retraining
+from scenarios.suggest.findings import gathering
+from scenarios.suggest.inputs import given, kinds, known, sources, unfiled
+from scenarios.suggest.inputs.given import PathLike
+from scenarios.suggest.inputs.known import Indices, Known
 from scenarios.suggest.picking import Pick
 from scenarios.suggest.retraining import Trained
 from scenarios.suggest.suggestion import Suggestion, Wanted

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from scenarios.suggest.findings import LabelFindings
+from scenarios.suggest.findings.label_findings import LabelFindings
 
 PAGE, REPORT = "label.html", "report.html"
 

@@ -13,8 +13,8 @@ from typing import Any
 import photos
 import pytest
 
-from scenarios.suggest.labeling_page import ShownImage, labeling_page
-from scenarios.suggest.pictures import data_url
+from scenarios.suggest.pages.labeling_page import ShownImage, labeling_page
+from scenarios.suggest.pages.pictures import data_url
 
 
 def page(folder: Path, count: int, classes: list[str]) -> Path:

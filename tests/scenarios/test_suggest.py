@@ -32,7 +32,8 @@ from alenv.errors import (
     UnknownName,
     UnreadableImages,
 )
-from scenarios.suggest import apply, features, kinds, picking
+from scenarios.suggest import apply, picking
+from scenarios.suggest.inputs import features, kinds
 from scenarios.suggest.project import Project, wilson
 
 

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from alenv import geometry
-from scenarios.suggest import folds, power_law, stopping, telling, wrong_labels
-from scenarios.suggest.findings import LabelFindings
-from scenarios.suggest.refit import Refit
+from scenarios.suggest.findings import folds, power_law, stopping, wrong_labels
+from scenarios.suggest.findings.label_findings import LabelFindings
+from scenarios.suggest.findings.refit import Refit
+from scenarios.suggest.pages import telling
 
 SIZES = np.array([10, 20, 40, 80, 160])
 

@@ -13,8 +13,9 @@ import pytest
 from command import run
 from labeling import FEATURES, answer, asked, files_of, first, label_file
 
-from scenarios.suggest import Suggestion, telling
-from scenarios.suggest.findings import LabelFindings
+from scenarios.suggest import Suggestion
+from scenarios.suggest.findings.label_findings import LabelFindings
+from scenarios.suggest.pages import telling
 
 
 @pytest.fixture

@@ -16,7 +16,8 @@ from fake_datasets import ClassLabel, Dataset, Value, stored
 from PIL import Image
 
 from alenv.errors import AlenvError, CorruptDataset, InvalidLabels, InvalidQuery, InvalidRecipe, RunConflict
-from scenarios.suggest import Suggestion, suggest, unfiled
+from scenarios.suggest import Suggestion, suggest
+from scenarios.suggest.inputs import unfiled
 
 KINDS, EACH = 3, 15
 FEATURES = "photos:quadrants"

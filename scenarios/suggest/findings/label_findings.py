@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from scenarios.suggest.stopping import AGREEMENT
+from scenarios.suggest.findings.stopping import AGREEMENT
 
 Range = tuple[float, float, float]  # a share, and the lower and upper end of its range
 

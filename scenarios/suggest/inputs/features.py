@@ -16,7 +16,7 @@ import numpy as np
 from alenv import errors, files
 from alenv.data import cache, images, unreadable
 from alenv.progress import progress
-from scenarios.suggest import kinds
+from scenarios.suggest.inputs import kinds
 
 _BLOCK = 1024  # images whose features are kept together: a killed run loses no more
 _SAMPLE = 2000  # images that a dictionary of patches is learned from

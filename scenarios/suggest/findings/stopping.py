@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from scenarios.suggest.refit import Refit
+from scenarios.suggest.findings.refit import Refit
 
 Indices = NDArray[np.int64]
 

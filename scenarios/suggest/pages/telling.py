@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from scenarios.suggest.findings import LabelFindings
-from scenarios.suggest.folds import FOLDS
-from scenarios.suggest.power_law import LEAST_EACH, LEAST_LABELS
-from scenarios.suggest.stopping import AGREEMENT, LEAST
+from scenarios.suggest.findings.folds import FOLDS
+from scenarios.suggest.findings.label_findings import LabelFindings
+from scenarios.suggest.findings.power_law import LEAST_EACH, LEAST_LABELS
+from scenarios.suggest.findings.stopping import AGREEMENT, LEAST
 
 NO_SAMPLE = (
     "An agent chose which images were labeled, so that held-out labels are no random sample of the folder: accuracy "

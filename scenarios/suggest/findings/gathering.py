@@ -9,12 +9,19 @@ from numpy.typing import NDArray
 
 from alenv import Asking
 from alenv.pool import OUTLIER
-from scenarios.suggest import folds, power_law, stopping, wrong_labels
-from scenarios.suggest.findings import Clash, ClassFound, Curve, LabelFindings, Range, WrongLabel
-from scenarios.suggest.known import Known
+from scenarios.suggest.findings import folds, power_law, stopping, wrong_labels
+from scenarios.suggest.findings.label_findings import (
+    Clash,
+    ClassFound,
+    Curve,
+    LabelFindings,
+    Range,
+    WrongLabel,
+)
+from scenarios.suggest.findings.refit import Refit
+from scenarios.suggest.inputs.known import Known
 from scenarios.suggest.picking import ALIKE
 from scenarios.suggest.project import SHARE, Project, wilson
-from scenarios.suggest.refit import Refit
 
 Indices = NDArray[np.int64]
 

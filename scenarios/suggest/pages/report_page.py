@@ -14,9 +14,9 @@ from markupsafe import Markup
 from scenarios.report.html import charts
 from scenarios.report.html.charts import Line, Mark
 from scenarios.report.pictures import Look
-from scenarios.suggest import telling
-from scenarios.suggest.findings import ClassFound, Curve, LabelFindings
-from scenarios.suggest.folds import FOLDS
+from scenarios.suggest.findings.folds import FOLDS
+from scenarios.suggest.findings.label_findings import ClassFound, Curve, LabelFindings
+from scenarios.suggest.pages import telling
 from scenarios.suggest.project import wilson
 from scenarios.suggest.suggestion import Suggestion
 

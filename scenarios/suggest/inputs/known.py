@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alenv.pool import OUTLIER
-from scenarios.suggest import features, sources
-from scenarios.suggest.given import Given
+from scenarios.suggest.inputs import features, sources
+from scenarios.suggest.inputs.given import Given
 
 Indices = NDArray[np.int64]
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from scenarios.suggest.refit import Refit
+from scenarios.suggest.findings.refit import Refit
 
 Indices = NDArray[np.int64]
 

@@ -9,8 +9,8 @@ from typing import Any
 
 from alenv import errors
 from alenv.data.label_files import Labels
-from scenarios.suggest import unfiled
-from scenarios.suggest.unfiled import Unfiled
+from scenarios.suggest.inputs import unfiled
+from scenarios.suggest.inputs.unfiled import Unfiled
 
 PathLike = str | os.PathLike[str]
 

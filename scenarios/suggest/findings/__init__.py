@@ -1,0 +1,1 @@
+"""What the labels of a project say: accuracy over labels, when to stop, which ones look wrong."""

@@ -1,0 +1,1 @@
+"""What a user gives: images and labels in any form, and features of them."""

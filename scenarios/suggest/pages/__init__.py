@@ -1,0 +1,1 @@
+"""What a person looks at: the page to label in, the report, and small pictures."""
