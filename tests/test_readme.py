@@ -20,7 +20,7 @@ def test_the_readmes_code_runs_and_its_policy_plays_in_compare(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     blocks = [block for block in BLOCKS if not FILE.match(block)]
-    assert len(blocks) == 3
+    assert len(blocks) == 4
     for block in blocks:
         exec(compile(block, "README.md", "exec"), {"__name__": "readme"})
     assert all(len(re.findall(r"^model|^env|^agents", block, re.M)) <= 10 for block in blocks[1:])
