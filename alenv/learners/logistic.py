@@ -8,7 +8,7 @@ from scipy.optimize import minimize
 from torch import Tensor
 
 from alenv.learners.images import ImageSet
-from alenv.learners.linear import LinearHead
+from alenv.learners.linear import LinearHead, embedding_of
 from alenv.learners.registry import register
 from alenv.pool import OUTLIER
 
@@ -40,17 +40,40 @@ class LogisticLearner(LinearHead):
         if not teaching.any():
             return
         rows = self.rows(images, labeled[teaching]).double().cpu()  # small; Apple's GPUs have no float64
-        targets = torch.nn.functional.one_hot(torch.from_numpy(labels[teaching]), self._num_classes).double()
         start = self._weights if self.recipe.start == "warm" else torch.zeros_like(self._weights)
+        found = self._found(rows, labels[teaching], start.double().cpu())
+        self._weights = found.float().to(self.runtime.device)
+
+    def fit_in_span(self, images: ImageSet, labeled: np.ndarray, labels: np.ndarray) -> None:
+        """Finds the same weights as ``fit`` from a cold start, up to rounding, in fewer dimensions where L < D.
+
+        The gradient is a sum of labeled rows, so the weights lie in their span; the search takes place there.
+
+        Args:
+            images: The pool, with an embedding.
+            labeled: int64 (L,) pool indices.
+            labels: int64 (L,), each a class; without any, nothing is learned.
+        """
+        if not len(labels):
+            return
+        rows = embedding_of(images)[torch.from_numpy(labeled).to(self.runtime.device)].double().cpu()
+        basis, triangle = torch.linalg.qr(rows.T)  # (D, min(L, D)), (min(L, D), L)
+        inside = torch.cat([triangle.T, rows.new_ones(len(rows), 1)], dim=1)
+        found = self._found(inside, labels, rows.new_zeros(inside.shape[1], self._num_classes))
+        weights = torch.cat([basis @ found[:-1], found[-1:]])
+        self._weights = weights.float().to(self.runtime.device)
+
+    def _found(self, rows: Tensor, labels: np.ndarray, start: Tensor) -> Tensor:
+        """Returns the weights, float64 (d + 1, C), for rows (n, d + 1), from where the search begins."""
+        targets = torch.nn.functional.one_hot(torch.from_numpy(labels), self._num_classes).double()
         found = minimize(
             lambda weights: loss_and_gradient(weights, rows, targets, self.recipe.logistic_penalty),
-            start.double().cpu().numpy().ravel(),
+            start.numpy().ravel(),
             jac=True,
             method="L-BFGS-B",
             options={"maxiter": _STEPS, "gtol": _GRADIENT},
         )
-        weights = torch.from_numpy(found.x).reshape(self._weights.shape)
-        self._weights = weights.float().to(self.runtime.device)
+        return torch.from_numpy(found.x).reshape(start.shape)
 
 
 def loss_and_gradient(
