@@ -15,7 +15,6 @@ from alenv.episode import Episode
 from alenv.errors import InvalidQuery, InvalidRecipe, MissingHead
 from alenv.learners import registry
 from alenv.learners.images import ImageSet
-from alenv.learners.linear import embedding_of
 from alenv.learners.logistic import LogisticLearner
 from alenv.learners.protocol import Predictions
 from alenv.oracle import Oracle
@@ -108,7 +107,7 @@ class Asking:
         labeled = np.flatnonzero(known != OUTLIER)
         self.room = len(self.rows) - len(labeled)
         recipe = dataclasses.replace(
-            recipe or Recipe(head="logistic", embedding=embedding), embedding=embedding
+            recipe or Recipe(head="logistic", embedding=embedding, start="cold"), embedding=embedding
         )
         linear = recipe.head in LINEAR_HEADS
         if not linear and images is None:
@@ -205,32 +204,23 @@ def cross_validated(
         return recipe.logistic_penalty
     order = np.random.default_rng(seed).permutation(len(labels))[:_MOST_LABELS]
     order = order[np.argsort(labels[order], kind="stable")]
-    fold, classes = np.arange(len(order)) % _FOLDS, labels[order]
-    few = _rotated(images, labeled[order], runtime)
-    truth = torch.from_numpy(classes).to(runtime.device)
+    fold = np.arange(len(order)) % _FOLDS
+    truth = torch.from_numpy(labels).to(runtime.device)
 
     def loss(penalty: float) -> float:
         head = LogisticLearner.build(
-            dataclasses.replace(recipe, logistic_penalty=penalty, start="cold"), few, num_classes, runtime
+            dataclasses.replace(recipe, logistic_penalty=penalty, start="cold"), images, num_classes, runtime
         )
         total = 0.0
         for part in range(_FOLDS if len(order) < _ENOUGH else 1):
-            own, other = np.flatnonzero(fold != part), torch.from_numpy(np.flatnonzero(fold == part))
-            head.fit(few, own, classes[own], 0)
-            asked = other.to(runtime.device)
-            logits = head.infer(few, asked)["logits"]
-            total += float(cross_entropy(logits, truth[asked], reduction="sum"))
+            own, other = order[fold != part], order[fold == part]
+            head.fit(images, labeled[own], labels[own], 0)
+            asked = torch.from_numpy(labeled[other]).to(runtime.device)
+            logits = head.infer(images, asked)["logits"]
+            total += float(cross_entropy(logits, truth[torch.from_numpy(other)], reduction="sum"))
         return total
 
     return min(PENALTIES, key=loss)
-
-
-def _rotated(images: ImageSet, indices: Indices, runtime: Runtime) -> ImageSet:
-    """Returns n images alone, in n dimensions where there are more: these hold all that is learned of them."""
-    rows = embedding_of(images)[torch.from_numpy(indices).to(runtime.device)].cpu()
-    if len(rows) < rows.shape[1]:
-        rows = torch.linalg.qr(rows.T, mode="r").R.T.contiguous()
-    return _unread(rows.numpy(), np.arange(len(rows)), runtime)
 
 
 def _indices(given: Indices | None) -> Indices:

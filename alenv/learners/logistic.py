@@ -40,17 +40,29 @@ class LogisticLearner(LinearHead):
         if not teaching.any():
             return
         rows = self.rows(images, labeled[teaching]).double().cpu()  # small; Apple's GPUs have no float64
-        targets = torch.nn.functional.one_hot(torch.from_numpy(labels[teaching]), self._num_classes).double()
-        start = self._weights if self.recipe.start == "warm" else torch.zeros_like(self._weights)
+        if self.recipe.start == "warm":
+            found = self._found(rows, labels[teaching], self._weights.double().cpu())
+        else:
+            # The gradient is a sum of labeled rows, so that the weights lie in their span: the search is there.
+            basis, triangle = torch.linalg.qr(rows[:, :-1].T)  # (D, min(L, D)), (min(L, D), L)
+            inside = torch.cat([triangle.T, rows[:, -1:]], dim=1)
+            found = self._found(
+                inside, labels[teaching], inside.new_zeros(inside.shape[1], self._num_classes)
+            )
+            found = torch.cat([basis @ found[:-1], found[-1:]])
+        self._weights = found.float().to(self.runtime.device)
+
+    def _found(self, rows: Tensor, labels: np.ndarray, start: Tensor) -> Tensor:
+        """Returns the weights, float64 (d + 1, C), for rows (n, d + 1), from where the search begins."""
+        targets = torch.nn.functional.one_hot(torch.from_numpy(labels), self._num_classes).double()
         found = minimize(
             lambda weights: loss_and_gradient(weights, rows, targets, self.recipe.logistic_penalty),
-            start.double().cpu().numpy().ravel(),
+            start.numpy().ravel(),
             jac=True,
             method="L-BFGS-B",
             options={"maxiter": _STEPS, "gtol": _GRADIENT},
         )
-        weights = torch.from_numpy(found.x).reshape(self._weights.shape)
-        self._weights = weights.float().to(self.runtime.device)
+        return torch.from_numpy(found.x).reshape(start.shape)
 
 
 def loss_and_gradient(

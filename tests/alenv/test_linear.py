@@ -169,6 +169,24 @@ def test_the_logistic_head_agrees_with_scikit_learn() -> None:
     np.testing.assert_allclose(mine, theirs.predict_proba(embedding), atol=2e-3)
 
 
+@pytest.mark.parametrize("count", [0, 1, 12, 40])
+def test_a_logistic_head_is_the_same_in_the_span_of_its_labels(count: int) -> None:
+    embedding = unit_rows(80, 20)
+    embedding[1] = embedding[0]  # the span has fewer dimensions than there are labels
+    labels = np.random.default_rng(1).integers(0, 3, 80)
+    images, logits = image_set(embedding), []
+    for start in (
+        "warm",
+        "cold",
+    ):  # a warm one searches in all dimensions, and its first search begins at zeros too
+        recipe = Recipe(head="logistic", embedding="pixels", logistic_penalty=0.1, start=start)
+        learner = LogisticLearner(recipe, 20, 3, RUNTIME)
+        learner.fit(images, np.arange(count), labels[:count], 0)
+        logits.append(learner.infer(images, torch.arange(80))["logits"])
+    np.testing.assert_allclose(*logits, atol=1e-3)
+    assert (float(logits[0].abs().max()) > 0.1) == (count > 0)
+
+
 def test_a_warm_logistic_head_begins_where_it_was() -> None:
     images = image_set(unit_rows(100, 5))
     labels = np.random.default_rng(0).integers(0, 3, 100)
