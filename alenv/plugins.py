@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import functools
 import hashlib
 import importlib
 import importlib.util
@@ -24,7 +23,6 @@ Kind = TypeVar("Kind")
 _PREFIX = "alenv_own_"  # of the modules that files are loaded as
 
 
-@functools.cache
 def walk(package: str, holding: str = "") -> None:
     """Imports every module of a package, so that what they register is there; those with ``_`` in front are not.
 

@@ -50,7 +50,7 @@ class RidgeLearner(LinearHead):
         self._batch = RidgeBatch(1, size, classes, len(penalties), device)
         self._batch.begin(
             torch.zeros(1, dtype=torch.int64, device=device),
-            torch.tensor([penalties], device=device),
+            torch.tensor([penalties], dtype=torch.float32, device=device),
             torch.ones(1, classes, dtype=torch.bool, device=device),
             torch.zeros(1, 0, size, device=device),
             torch.zeros(1, 0, dtype=torch.int64, device=device),

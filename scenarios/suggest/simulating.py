@@ -153,11 +153,11 @@ class _Split:
 
     def played(self, name: str) -> NDArray[np.float64]:
         """Returns the accuracies of an episode, (QUERIES + 1,)."""
-        plan, labeled = self._plan, np.arange(self._plan.initial_size)
+        plan, agent = self._plan, agents.make(name)
+        labeled = np.arange(plan.initial_size)
         asking = self._asking(labeled)
         reached = [self._right(asking)]
         for cycle in range(QUERIES):
-            agent = agents.make(name)
             agent.reset(asking.view(plan.query_size), 1000 * self._seed + cycle)
             labeled = np.concatenate([labeled, asking.rows[agent.act(None)]])
             asking = self._asking(labeled)
