@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -42,6 +43,14 @@ class _Unread(ImageSet):
             "The agent reads pixels, and here images are known by their features alone; choose one that does not, "
             "such as margin or typiclust."
         )
+
+
+class _Pixels(NamedTuple):
+    """Images, uint8 (n, H, W, C), with mean and standard deviation of each channel."""
+
+    stored: Tensor
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
 
 
 class Asking:
@@ -121,8 +130,10 @@ class Asking:
         fitting = dataclasses.replace(self._runtime, threads=1) if linear else self._runtime
         with fitting.active():
             self._features = _unit_length(features)
-            self._stored = None if images is None else torch.from_numpy(images).to(self._runtime.device)
-            self._statistics = None if images is None else channel_statistics(images)
+            self._pixels: _Pixels | None = None
+            if images is not None:
+                stored = torch.from_numpy(images).to(self._runtime.device)
+                self._pixels = _Pixels(stored, *channel_statistics(images))
             self._pool, self._held = (self._images(each) for each in (self.rows, split))
             self.penalty = penalty or recipe.logistic_penalty
             if recipe.head == "logistic" and penalty is None:
@@ -136,22 +147,27 @@ class Asking:
             self._oracle.begin(seed)
             self._learner.fit(self._pool, labeled, self._oracle.reveal(labeled), 0)
             self._split_labels = labels[split]
-        self.right = int((self.predict(split) == self._split_labels).sum()) if len(split) else 0
+        self.right = int((self._classified(self._held) == self._split_labels).sum())
         # There is no test set; its one entry says that this is cycle 0, and the view does not show it.
         measured = (self.right,) if len(split) else ()
         self._episode = Episode(seed, labeled, known[labeled], len(labeled), (0,), measured)
 
     def predict(self, rows: Indices) -> Indices:
         """Returns the likeliest class of images, int64 (n,), for rows of ``features``, int64 (n,)."""
+        return self._classified(self._images(rows))
+
+    def _classified(self, images: ImageSet) -> Indices:
+        if not len(images):
+            return _indices(None)
         with self._runtime.active():
-            found = self._learner.predict(self._images(rows))
+            found = self._learner.predict(images)
             classes = found.classes if isinstance(found, Predictions) else found
             return classes.cpu().numpy()
 
     def _images(self, rows: Indices) -> ImageSet:
         rows = _indices(rows)
-        if self._stored is not None and self._statistics is not None:
-            return ImageSet(self._stored, rows, *self._statistics, self._features)
+        if self._pixels is not None:
+            return ImageSet(self._pixels.stored, rows, self._pixels.mean, self._pixels.std, self._features)
         return _unread(self._features, rows, self._runtime)
 
     def view(self, query_size: int) -> View:

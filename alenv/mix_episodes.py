@@ -17,7 +17,8 @@ from alenv.embedding import embed
 from alenv.episode_batch import EpisodeBatch
 from alenv.errors import PeekNotAllowed
 from alenv.learners.images import ImageSet, resident
-from alenv.learners.ridge_batch import Heads, HeldOut, RidgeBatch, RidgeOfBatch
+from alenv.learners.ridge_batch import HeldOut, RidgeBatch
+from alenv.learners.ridge_heads import Heads, RidgeOfBatch
 from alenv.oracle import Oracle
 from alenv.pool import OUTLIER
 from alenv.presets import resolve

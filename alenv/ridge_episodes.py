@@ -17,7 +17,8 @@ from alenv.env import ActiveLearningEnv
 from alenv.episode_batch import EpisodeBatch
 from alenv.learners.linear import embedding_of
 from alenv.learners.ridge import penalties_of
-from alenv.learners.ridge_batch import Heads, HeldOut, RidgeBatch, RidgeOfBatch
+from alenv.learners.ridge_batch import HeldOut, RidgeBatch
+from alenv.learners.ridge_heads import Heads, RidgeOfBatch
 from alenv.view import View
 
 Indices = NDArray[np.int64]

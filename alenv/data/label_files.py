@@ -6,22 +6,20 @@ import codecs
 import csv
 import io
 import json
-import re
-import unicodedata
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from alenv import errors
+from alenv.data.listing import Listing
 
 # How the columns may be called, the first one when they are written.
 FILE_COLUMNS = ("file", "filename", "file_name", "filepath", "file_path", "path", "image")
 NOTE, UNCLEAR = "note", "unclear"
 LABEL_COLUMNS = ("label", "class", "class_name", "category", "target")
 _DELIMITERS = ",;\t|"
-_UPLOADED = re.compile(r"(?:^|/)upload/(?:[^/]+/)?[0-9a-f]{8}-([^/]+)$")  # how Label Studio stores files
 _SHOWN = 3  # examples that a sentence names
 _BYTE_ORDER_MARKS = {
     codecs.BOM_UTF8: "utf-8-sig",
@@ -126,50 +124,6 @@ def joined(parts: Iterable[tuple[str, Labels]]) -> Labels:
 
 
 # ---- which file is meant -------------------------------------------------------------------------------------
-
-
-class Listing:
-    """Finds the image that a path means: relative to the folder, absolute, or of the same folder elsewhere.
-
-    Attributes:
-        root: The folder.
-    """
-
-    def __init__(self, files: Iterable[str], root: Path) -> None:
-        """Takes the images of a folder, relative to it, with forward slashes."""
-        self.root = root
-        self._exact = dict.fromkeys(files)
-        self._own = {_plain(file): file for file in self._exact}
-        self._by_name: dict[str, list[str]] = {}
-        for plain in self._own:
-            self._by_name.setdefault(PurePosixPath(plain).name, []).append(plain)
-
-    def __contains__(self, given: str) -> bool:
-        return given in self._exact or _plain(given) in self._own
-
-    def find(self, given: str) -> str | None:
-        """Returns the image, or None where none or more than one may be meant."""
-        if given in self._exact:
-            return given
-        plain = _plain(given)
-        if plain in self._own:
-            return self._own[plain]
-        parts = PurePosixPath(plain).parts
-        for start in range(1, len(parts)):  # the same folder, as it is called elsewhere
-            rest = "/".join(parts[start:])
-            if rest in self._own and (len(parts) - start > 1 or parts[start - 1] == self.root.name):
-                return self._own[rest]
-        name = parts[-1] if parts else ""
-        if uploaded := _UPLOADED.search(plain):
-            name = uploaded[1]
-        same = self._by_name.get(name, []) if uploaded or len(parts) == 1 else []
-        return self._own[same[0]] if len(same) == 1 else None
-
-
-def _plain(path: str) -> str:
-    """Returns a path with forward slashes, no leading ``./``, and composed characters."""
-    text = unicodedata.normalize("NFC", path.strip().replace("\\", "/"))
-    return str(PurePosixPath(text)) if text else ""
 
 
 def _matched(found: Iterable[Label], path: Path, files: Listing, once: Collection[str] | None) -> Labels:

@@ -10,6 +10,7 @@ import click
 from rich.console import Console
 from rich.table import Column
 
+from scenarios.cli.options import with_labels
 from scenarios.report.fitted import Fitted
 
 if TYPE_CHECKING:
@@ -18,9 +19,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("root", metavar="DIR")
-@click.option(
-    "--labels", "labels", metavar="FILE", multiple=True, help="A CSV file or an export of Label Studio."
-)
+@with_labels
 @click.option(
     "--out", metavar="PATH", help="Folder of the project of alenv suggest, whose labels are read too."
 )
@@ -33,11 +32,6 @@ if TYPE_CHECKING:
 )
 @click.option("--splits", type=click.IntRange(2), default=50, show_default=True, help="Splits of the labels.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the splits.")
-@click.option(
-    "--class-folders/--no-class-folders",
-    default=None,
-    help="Whether subfolders are classes.  [default: where a folder unlabeled lies beside them]",
-)
 @click.option("--json", "as_json", is_flag=True, help="Print what was found as JSON.")
 def advise(
     *,
@@ -55,7 +49,7 @@ def advise(
 
     Plays every strategy again on the labels that there are, on many splits of them, and says one of: use another
     strategy; keep the default one, for no difference can be told; other features or more labels would help more.
-    Nothing is written.
+    No batch is made.
     """
     from scenarios.suggest import advising  # noqa: PLC0415  (torch loads only for what has passed)
 

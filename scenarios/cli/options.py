@@ -171,3 +171,16 @@ def playing(command: Command) -> Command:
     ):
         found = option(found)
     return found
+
+
+def with_labels(command: Command) -> Command:
+    """Adds where labels of a folder of images come from: ``--labels`` and ``--class-folders``."""
+    files = click.option(
+        "--labels", "labels", metavar="FILE", multiple=True, help="A CSV file or an export of Label Studio."
+    )
+    folders = click.option(
+        "--class-folders/--no-class-folders",
+        default=None,
+        help="Whether subfolders are classes.  [default: where a folder unlabeled lies beside them]",
+    )
+    return files(folders(command))

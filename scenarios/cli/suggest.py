@@ -9,7 +9,7 @@ import click
 
 from alenv.data import findings, unreadable
 from alenv.errors import AlenvError
-from scenarios.cli.options import say
+from scenarios.cli.options import say, with_labels
 
 if TYPE_CHECKING:
     from scenarios.suggest import Suggestion
@@ -19,9 +19,7 @@ _NAMED = 5  # images that a note names
 
 @click.command()
 @click.argument("root", metavar="DIR")
-@click.option(
-    "--labels", "labels", metavar="FILE", multiple=True, help="A CSV file or an export of Label Studio."
-)
+@with_labels
 @click.option("--size", type=click.IntRange(1), default=100, show_default=True, help="Images of the batch.")
 @click.option("--out", metavar="PATH", help="Folder of the project.  [default: ./NAME-labeling]")
 @click.option("--agent", metavar="NAME", help="Who chooses.  [default: typiclust at first, then learned]")
@@ -35,11 +33,6 @@ _NAMED = 5  # images that a note names
     "--image-size", type=click.IntRange(1), default=32, show_default=True, help="Of its images, in pixels."
 )
 @click.option("--seed", type=click.IntRange(0), help="Of the validation split and the agent.  [default: 0]")
-@click.option(
-    "--class-folders/--no-class-folders",
-    default=None,
-    help="Whether subfolders are classes.  [default: where a folder unlabeled lies beside them]",
-)
 @click.option(
     "--apply", "applied", metavar="FILE", multiple=True, help="Make class folders of these labels instead."
 )

@@ -179,6 +179,15 @@ def _t(differences: np.ndarray, center: float) -> float:
     return float((np.mean(differences) - center) / stats.sem(differences))
 
 
+def wilson(right: int, total: int) -> Interval:
+    """Returns the 95 % interval of a share of which ``right`` of ``total`` were seen.
+
+    Source: Wilson 1927, "Probable Inference, the Law of Succession, and Statistical Inference".
+    """
+    found = stats.binomtest(right, total).proportion_ci(0.95, "wilson")
+    return Interval(float(found.low), float(found.high))
+
+
 def holm(values: Sequence[float]) -> list[float]:
     """Adjusts p values for their number: each is then compared with the level of all together.
 

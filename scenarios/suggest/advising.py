@@ -17,6 +17,7 @@ from scenarios.report.stats import Difference
 from scenarios.suggest import picking, project, simulating
 from scenarios.suggest.inputs import given, kinds, known
 from scenarios.suggest.inputs.given import Given, PathLike
+from scenarios.suggest.inputs.known import Indices
 from scenarios.suggest.simulating import Plan, SimulatedCurves
 
 AGENTS = ("random", "margin", "entropy", "badge", "coreset", "typiclust", "uherding", "learned")
@@ -170,18 +171,17 @@ def _labeled(source: Given, wanted: Sequence[str], named: bool | None) -> tuple[
     batches = project.batches(source.project)
     images = [known.read(source, batches, kind, named) for kind in wanted]
     common = set(images[0].classes).intersection(*(each.classes for each in images[1:]))
-    teaching = sorted(common)
-    return [_reduced(each.rows)[each.places(teaching)] for each in images], images[0].labels[
-        images[0].places(teaching)
-    ]
+    places = [each.places(sorted(common)) for each in images]
+    rows = [_reduced(each.rows, own) for each, own in zip(images, places, strict=True)]
+    return rows, images[0].labels[places[0]]
 
 
-def _reduced(rows: np.ndarray) -> np.ndarray:
-    """Returns the first components of features, fitted to all images, for labels are few."""
+def _reduced(rows: np.ndarray, labeled: Indices) -> np.ndarray:
+    """Returns the first components of the features of some images, fitted to all of them, for labels are few."""
     if rows.shape[1] <= _SIZE:
-        return rows
+        return rows[labeled]
     sample = torch.from_numpy(rows[:: -(-len(rows) // _FITTED)].copy())
-    return embedding.fit_projection(sample, _SIZE, False).apply(torch.from_numpy(rows)).numpy()
+    return embedding.fit_projection(sample, _SIZE, False).apply(torch.from_numpy(rows[labeled])).numpy()
 
 
 def _advice(

@@ -11,8 +11,6 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from scipy.stats import binomtest
-
 from alenv import files
 from alenv.errors import CorruptRun, RunConflict
 
@@ -88,6 +86,15 @@ def batches(path: Path) -> list[Path]:
     return [folder for _, folder in sorted(_numbered(path, "batch"))]
 
 
+def files_asked(batch: Path) -> list[str]:
+    """Returns the files that a batch asked for; none where its ``batch.json`` is gone or of another kind."""
+    try:
+        stored = json.loads((batch / "batch.json").read_text(encoding="utf-8"))
+        return [str(each["file"]) for each in stored["wanted"]]
+    except (OSError, ValueError, LookupError, TypeError):
+        return []
+
+
 @contextmanager
 def opened(path: Path, root: Path, seed: int | None) -> Iterator[Project]:
     """Opens a project, or begins one, and holds it for this process.
@@ -135,12 +142,3 @@ def _numbered(path: Path, kind: str) -> Iterator[tuple[int, Path]]:
     for folder in path.iterdir() if path.is_dir() else ():
         if match := re.fullmatch(rf"{kind}-(\d{{3,}})", folder.name):
             yield int(match[1]), folder
-
-
-def wilson(right: int, total: int) -> tuple[float, float]:
-    """Returns the 95 % interval of a share of which ``right`` of ``total`` were seen.
-
-    Source: Wilson 1927, "Probable Inference, the Law of Succession, and Statistical Inference".
-    """
-    found = binomtest(right, total).proportion_ci(0.95, "wilson")
-    return float(found.low), float(found.high)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from alenv import Asking, errors
+from scenarios.report import stats
 from scenarios.suggest import batch_folder, linking, picking, project, retraining
 from scenarios.suggest.findings import gathering
 from scenarios.suggest.inputs import given, kinds, known, sources, unfiled
@@ -124,7 +125,7 @@ def _suggested(
         labels=images.counts(),
         unclear=len(images.unclear),
         validation=(asking.right, len(split)),
-        interval=project.wilson(asking.right, len(split)) if len(split) else None,
+        interval=stats.wilson(asking.right, len(split)) if len(split) else None,
         near_duplicates=tuple((images.files[one], images.files[other]) for one, other in picked.passed),
         class_folders=images.class_folders,
         findings=gathering.gather(own, images, split, head, len(wanted)),

@@ -129,3 +129,9 @@ def test_seeds_needed_at_the_edges() -> None:
     assert stats.seeds_needed(1.0, 0.0) == 2
     assert stats.seeds_needed(1e-9, 1.0) is None
     assert stats.seeds_needed(0.5, 1.0) == 34  # the textbook value for d = 0.5, paired, two-sided
+
+
+def test_wilson_by_hand() -> None:
+    assert stats.wilson(8, 10) == pytest.approx((0.4902, 0.9433), abs=1e-4)
+    assert stats.wilson(0, 5)[0] == 0
+    assert stats.wilson(5, 5)[1] == 1

@@ -34,7 +34,7 @@ from alenv.errors import (
 )
 from scenarios.suggest import apply, picking
 from scenarios.suggest.inputs import features, kinds
-from scenarios.suggest.project import Project, wilson
+from scenarios.suggest.project import Project
 
 
 @pytest.fixture
@@ -439,12 +439,6 @@ def test_what_the_command_says(folder: tuple[Path, dict[str, str]]) -> None:
 
 
 # ---- parts ---------------------------------------------------------------------------------------------------
-
-
-def test_wilson_by_hand() -> None:
-    assert wilson(8, 10) == pytest.approx((0.4902, 0.9433), abs=1e-4)
-    assert wilson(0, 5)[0] == 0
-    assert wilson(5, 5)[1] == 1
 
 
 def test_who_asks_by_default() -> None:

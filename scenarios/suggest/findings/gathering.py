@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from alenv import Asking
 from alenv.pool import OUTLIER
+from scenarios.report import stats
 from scenarios.suggest.findings import folds, power_law, stopping, wrong_labels
 from scenarios.suggest.findings.label_findings import (
     Clash,
@@ -21,7 +22,7 @@ from scenarios.suggest.findings.label_findings import (
 from scenarios.suggest.findings.refit import Refit
 from scenarios.suggest.inputs.known import Known
 from scenarios.suggest.picking import ALIKE
-from scenarios.suggest.project import SHARE, Project, wilson
+from scenarios.suggest.project import SHARE, Project, files_asked
 
 Indices = NDArray[np.int64]
 
@@ -42,10 +43,10 @@ def gather(own: Project, images: Known, split: Indices, asking: Asking, size: in
     labeled = np.flatnonzero(images.labels != OUTLIER)
     if not len(labeled):
         return LabelFindings()
-    asked = [images.places(stopping.files_asked(batch)) for batch in own.batches()]
+    asked = [images.places(files_asked(batch)) for batch in own.batches()]
     refit = Refit(images.rows, images.labels, max(2, len(images.names)), asking.penalty)
     crossed = folds.cross_validate(refit, labeled, own.seed)
-    taken = _taken(asking, split)
+    taken = asking.predict(split)
     past = _past(refit, images, split, asked, (asking, taken), own.seed)
     classes = _classes(images, split, taken, crossed)
     now, brings = max(1, past.labels[-1]), size - size // SHARE
@@ -67,15 +68,6 @@ def gather(own: Project, images: Known, split: Indices, asking: Asking, size: in
         clashes=_clashes(images, labeled, own.seed),
         chosen=any(np.isin(rows, labeled).any() for rows in asked),
     )
-
-
-def _taken(asking: Asking, split: Indices) -> Indices:
-    """Returns what the present classifier takes the held-out images for."""
-    validation = asking.view(1).validation
-    if validation is None:
-        return np.zeros(len(split), dtype=np.int64)
-    taken: Indices = validation.probabilities().argmax(1).cpu().numpy()
-    return taken
 
 
 def _past(
@@ -123,7 +115,7 @@ def _weakest(classes: Sequence[ClassFound]) -> tuple[str, ...]:
 
 
 def _measured(right: int, total: int) -> Range:
-    return (right / total, *wilson(right, total))
+    return (right / total, *stats.wilson(right, total))
 
 
 def _of_batches(past: stopping.History, held_out: int) -> Curve:

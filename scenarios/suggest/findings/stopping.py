@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,15 +45,6 @@ class History:
     def agreement(self) -> float | None:
         """The mean of the last three kappas; None with fewer."""
         return float(np.mean(self.kappas)) if self.kappas is not None and self.missing == 0 else None
-
-
-def files_asked(batch: Path) -> list[str]:
-    """Returns the files that a batch asked for; none where its ``batch.json`` is gone or of another kind."""
-    try:
-        stored = json.loads((batch / "batch.json").read_text(encoding="utf-8"))
-        return [str(each["file"]) for each in stored["wanted"]]
-    except (OSError, ValueError, LookupError, TypeError):
-        return []
 
 
 def label_sets(teaching: Indices, asked: Sequence[Indices]) -> list[Indices]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import unicodedata
 from collections import Counter
@@ -13,6 +12,8 @@ from pathlib import Path
 from alenv import errors
 from alenv.data import files_below, folder_names, label_files, unreadable
 from alenv.data.label_files import Labels
+from alenv.data.listing import Listing
+from scenarios.suggest.project import files_asked
 
 OWN_FILES = ("batch.json", "labelstudio.json")  # of a batch folder, in which nobody writes labels
 _UNLABELED = frozenset(("unlabeled", "unlabelled"))
@@ -57,12 +58,9 @@ def found(
         own: Labels that came with the images.
 
     Raises:
-        DatasetNotFound: There is no such folder.
         UnreadableImages: It holds no images.
         InvalidLabels: A file of labels cannot be read or does not fit, or two disagree.
     """
-    if not root.is_dir():
-        raise errors.DatasetNotFound(f"There is no folder {root}; give the folder that holds the images.")
     below = files_below.find(root)
     files, failed = _writable(_relative(below.images, root, outside))
     if not files:
@@ -73,12 +71,13 @@ def found(
         if class_folders is None
         else class_folders
     )
-    listing = label_files.Listing(files, root)
+    listing = Listing(files, root)
     sources = [(str(path), label_files.read(path, listing, root)) for path in given]
     for batch in batches:
+        asked = frozenset(files_asked(batch))
         for path in sorted(batch.glob("[!.]*")):
             if path.suffix.lower() in (".csv", ".json") and path.name not in OWN_FILES:
-                sources.append((str(path), label_files.read(path, listing, root, _asked(batch))))
+                sources.append((str(path), label_files.read(path, listing, root, asked)))
     if named:
         sources.append(("its class folder", Labels(dict(_of_folders(files)))))
     if own is not None:
@@ -107,15 +106,6 @@ def _writable(names: Iterable[str]) -> tuple[tuple[str, ...], dict[str, str]]:
         else:
             failed[shown] = unreadable.NO_TEXT
     return tuple(files), failed
-
-
-def _asked(batch: Path) -> frozenset[str]:
-    """Returns the images that a batch asked for; some may be gone since."""
-    try:
-        wanted = json.loads((batch / "batch.json").read_text(encoding="utf-8"))["wanted"]
-        return frozenset(str(each["file"]) for each in wanted)
-    except (OSError, ValueError, LookupError, TypeError):
-        return frozenset()
 
 
 def _top(file: str) -> str:

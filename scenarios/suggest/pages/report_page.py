@@ -11,13 +11,13 @@ import jinja2
 import numpy as np
 from markupsafe import Markup
 
+from scenarios.report import stats
 from scenarios.report.html import charts
 from scenarios.report.html.charts import Line, Mark
 from scenarios.report.pictures import Look
 from scenarios.suggest.findings.folds import FOLDS
 from scenarios.suggest.findings.label_findings import ClassFound, Curve, LabelFindings
 from scenarios.suggest.pages import telling
-from scenarios.suggest.project import wilson
 from scenarios.suggest.suggestion import Suggestion
 
 HERE = Path(__file__).parent
@@ -142,7 +142,7 @@ def _recall(counts: tuple[int, int]) -> str:
     right, total = counts
     if not total:
         return ""
-    low, high = wilson(right, total)
+    low, high = stats.wilson(right, total)
     return f"{right:,} of {total:,} [{_percent(low)}, {_percent(high)}]"
 
 
