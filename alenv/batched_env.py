@@ -245,7 +245,7 @@ class BatchedEnv(gym.vector.VectorEnv[Any, Any, NDArray[Any]]):
             asked[:, j] = self._read(array[:, j], everybody)[0]
         return self._episodes.worth(asked)
 
-    def gains(self, indices: Indices) -> Tensor:
+    def gains(self, indices: Indices, after: Sequence[Indices] | None = None) -> Tensor:
         """Returns how much the label of each of several images would raise a smooth validation accuracy.
 
         It is what a policy can be taught to foresee: what ``peek`` would say of a query of one image, without its
@@ -253,6 +253,8 @@ class BatchedEnv(gym.vector.VectorEnv[Any, Any, NDArray[Any]]):
 
         Args:
             indices: int64 (E, K) pool indices.
+            after: Pool indices int64 (t,) of each episode whose labels are learned before, for this answer only: what
+                the others are worth once part of a query is bought. None = nothing.
 
         Returns:
             float32 (E, K), on the device.
@@ -263,7 +265,7 @@ class BatchedEnv(gym.vector.VectorEnv[Any, Any, NDArray[Any]]):
         """
         self._episodes.check_peek()
         self._check_begun()
-        return self._episodes.gains(indices)
+        return self._episodes.gains(indices, after)
 
     def greedy(self, indices: Indices) -> Indices:
         """Returns the query that is best by ``gains``, one label after the other: a ceiling of what can be chosen.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
@@ -149,15 +150,23 @@ class RidgeEpisodes:
             self.purchases.now("validation")[:, None], right, self.purchases.cycle[:, None] + 1
         )
 
-    def gains(self, asked: Indices) -> Tensor:
-        """Returns how much each of the pool indices, int64 (E, K), would raise the smooth accuracy, float32 (E, K)."""
+    def gains(self, asked: Indices, after: Sequence[Indices] | None = None) -> Tensor:
+        """Returns how much each of the pool indices, int64 (E, K), would raise the smooth accuracy, float32 (E, K).
+
+        The labels of ``after``, int64 (t,) of each episode, are learned before, and forgotten again.
+        """
         found = []
         with self.runtime.active():
             for i, oracle in enumerate(self._oracles):
-                one = slice(i, i + 1)
+                trial, one = self._ridge, slice(i, i + 1)
+                if after is not None and len(after[i]):
+                    trial, one = self._ridge.of(i), slice(0, 1)
+                    before = torch.from_numpy(oracle.answer(after[i])).to(self.device)
+                    first = torch.zeros(1, dtype=torch.int64, device=self.device)
+                    trial.learn(first, self.rows(np.array([i]), after[i][None]), before[None])
                 labels = torch.from_numpy(oracle.answer(asked[i]))[None].to(self.device)
-                rows = self.rows(np.arange(len(asked))[one], asked[one])
-                found.append(self._ridge.gains(one, rows, labels, self._held_out(i)))
+                rows = self.rows(np.array([i]), asked[i : i + 1])
+                found.append(trial.gains(one, rows, labels, self._held_out(i)))
         return torch.cat(found)
 
     def greedy(self, asked: Indices) -> Indices:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import itertools
 import math
 from dataclasses import astuple, dataclass, fields
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from agents.policies.batch_head import BatchHead, Correction, Relations
 from alenv.descriptors import BOUND, CONTEXT, NAMES, Descriptors, standardized
 
 WIDTH = 64
@@ -110,7 +112,9 @@ def blended(networks: GainNetworks, described: Descriptors, table: Tensor) -> tu
     return (mixed @ weights[:, :-1, None])[:, :, 0], weights[:, -1]
 
 
-def batches(scores: Tensor, points: Tensor, diversity: Tensor, count: int) -> Tensor:
+def batches(
+    scores: Tensor, points: Tensor, diversity: Tensor, count: int, correction: Correction | None = None
+) -> Tensor:
     """Chooses greedily: the best score less what the nearest of the batch takes away.
 
     Args:
@@ -118,6 +122,7 @@ def batches(scores: Tensor, points: Tensor, diversity: Tensor, count: int) -> Te
         points: float32 (E, K, d), positions of unit length.
         diversity: float32 (E,); see ``Blend``.
         count: B, at most K.
+        correction: What a head for batches adds; None = nothing.
 
     Returns:
         int64 (E, B), distinct places among the candidates, in the order of choice; of equal ones the first.
@@ -125,9 +130,57 @@ def batches(scores: Tensor, points: Tensor, diversity: Tensor, count: int) -> Te
     left, nearest = scores.clone(), torch.zeros_like(scores)
     chosen = []
     for _ in range(count):
-        place = (left - BOUND * diversity[:, None] * nearest).argmax(1, keepdim=True)
+        now = left - BOUND * diversity[:, None] * nearest
+        place = (now if correction is None else now + correction.now).argmax(1, keepdim=True)
         chosen.append(place)
         left.scatter_(1, place, -torch.inf)
         own = points.gather(1, place[:, :, None].expand(-1, -1, points.shape[2]))
         nearest = torch.maximum(nearest, (points @ own.transpose(1, 2))[:, :, 0])
+        if correction is not None:
+            correction.add(place)
     return torch.cat(chosen, dim=1)
+
+
+class Shown(NamedTuple):
+    """What a policy sees of the candidates of E episodes.
+
+    Attributes:
+        described: Their descriptors, (E, K, 29) and (E, 8).
+        points: float32 (E, K, d), positions of unit length.
+        probabilities: float32 (E, K, C).
+        sizes: float32 (E,), how many images each query will have.
+    """
+
+    described: Descriptors
+    points: Tensor
+    probabilities: Tensor
+    sizes: Tensor
+
+
+@dataclass(frozen=True)
+class GainPolicy:
+    """What ``marginal_gain`` trains.
+
+    Attributes:
+        networks: What scores the candidates.
+        blend: How a query is put together from the scores.
+        head: What it adds to them as a query grows; None = nothing.
+    """
+
+    networks: GainNetworks
+    blend: Blend
+    head: BatchHead | None = None
+
+    @torch.no_grad()
+    def chosen(self, shown: Shown, count: int) -> Tensor:
+        """Returns places among the candidates, int64 (E, count), in the order of choice."""
+        device = shown.points.device
+        scores, diversity = blended(self.networks.to(device), shown.described, self.blend.table.to(device))
+        return batches(scores, shown.points, diversity, count, self.correction(shown, scores))
+
+    def correction(self, shown: Shown, scores: Tensor) -> Correction | None:
+        """Returns what the head adds to scores (E, K) as queries grow from nothing, or None without a head."""
+        if self.head is None:
+            return None
+        relations = Relations(shown.points, shown.probabilities, shown.sizes)
+        return Correction(self.head.to(scores.device), relations, scores, shown.described.context)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from agents.policies.gain_network import Blend, GainNetworks, blended
+from agents.policies.plackett_luce import gumbel
 from alenv import BatchedEnv
 from alenv.descriptors import BOUND
 
@@ -139,8 +140,7 @@ def draw(
     places = []
     for _ in range(count):
         logits = left - diversity[:, None, None] * nearest
-        noise = torch.rand(logits.shape, generator=generator).clamp(min=1e-9).log().neg().log()
-        place = (logits - noise).argmax(2, keepdim=True)
+        place = (logits + gumbel(logits.shape, generator)).argmax(2, keepdim=True)
         pull = torch.zeros_like(logits).scatter_(2, place, 1.0) - logits.softmax(2)
         of_scores += pull
         of_diversity -= (pull * nearest).sum(2)

@@ -12,7 +12,8 @@ import torch
 
 from agents.base import Indices, Strategy, in_order
 from agents.policies import policy_folder
-from agents.policies.gain_network import Blend, GainNetworks, batches, blended
+from agents.policies.batch_head import BatchHead
+from agents.policies.gain_network import Blend, GainNetworks, GainPolicy, Shown
 from agents.registry import register
 from alenv import descriptors
 from alenv.descriptors import Descriptors
@@ -20,12 +21,12 @@ from alenv.errors import CorruptRun
 from alenv.seeding import Purpose, torch_stream
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from alenv import BatchView, View
 
 KIND = "marginal_gain"
-FORMAT = 2  # since 2, a blend has weights of four descriptors
+FORMAT = 3
+FORMATS = (2, FORMAT)  # 2 has no head for batches
+HEAD = "head."  # begins the names of its weights
 SHIPPED = Path(__file__).parent / "shipped"
 
 
@@ -35,16 +36,16 @@ class Learned(Strategy):
 
     They foresee how much the label of a candidate raises a smooth accuracy on held-out images, from 29 descriptors
     that mean the same for every dataset and classifier (``alenv.descriptors``). A query is put together greedily:
-    their score, with the margin as labels become many, less the similarity to what the query holds already. Unchanged
-    for every dataset, recipe and size; without any label it spreads over typical images.
+    their score, with the margin as labels become many, less the similarity to what the query holds already, and what a
+    head for batches adds (``agents.policies.batch_head``). Unchanged for every dataset, recipe and size; without any
+    label it spreads over typical images.
 
     Args:
         policy: A folder that ``alenv train marginal_gain`` wrote; None = the one that is shipped.
         pool: None = this cycle's candidates.
 
     Attributes:
-        networks: What scores the candidates.
-        blend: How a query is put together from the scores.
+        trained: What scores the candidates and puts a query together.
 
     Raises:
         CorruptRun: The folder holds no such policy, or one that cannot be read.
@@ -59,13 +60,18 @@ class Learned(Strategy):
 
     def __init__(self, policy: str | None = None, pool: str | None = None) -> None:
         super().__init__(pool)
-        self.networks, self.blend = load_networks(SHIPPED if policy is None else Path(policy))
+        self.trained = load(SHIPPED if policy is None else Path(policy))
 
     def pick(self, view: View, indices: Indices, count: int, generator: torch.Generator) -> Indices:
         """Describes ``indices`` together and chooses ``count`` of them."""
         shuffled = indices[torch.randperm(len(indices), generator=generator).numpy()]  # of equal ones, any
-        described = Descriptors(*(part[None] for part in view.descriptors(shuffled)))
-        picked: Indices = shuffled[self._chosen(described, view.positions(shuffled)[None], count)[0]]
+        shown = Shown(
+            Descriptors(*(part[None] for part in view.descriptors(shuffled))),
+            view.positions(shuffled)[None],
+            view.probabilities(shuffled)[None],
+            torch.full((1,), float(count), device=view.device),
+        )
+        picked: Indices = shuffled[self.trained.chosen(shown, count)[0].cpu().numpy()]
         return picked
 
     def act_in_batch(self, batch: BatchView, seeds: Sequence[int]) -> Indices | None:
@@ -79,25 +85,24 @@ class Learned(Strategy):
             stream = torch_stream(int(seed), Purpose.AGENT, int(cycle))
             order[i] = order[i][torch.randperm(candidates.shape[1], generator=stream).numpy()]
         shuffled = np.take_along_axis(candidates, order, axis=1)
-        shown, places = batch.descriptors(), torch.from_numpy(order).to(batch.device)
-        rows = shown.candidates.gather(1, places[:, :, None].expand_as(shown.candidates))
-        described = Descriptors(rows, shown.context)
-        return np.take_along_axis(shuffled, self._chosen(described, batch.positions(shuffled), count), axis=1)
+        places = torch.from_numpy(order).to(batch.device)[:, :, None]
+        described, probabilities = batch.descriptors(), batch.probabilities
+        shown = Shown(
+            Descriptors(
+                described.candidates.gather(1, places.expand_as(described.candidates)), described.context
+            ),
+            batch.positions(shuffled),
+            probabilities.gather(1, places.expand_as(probabilities)),
+            torch.from_numpy(batch.query_sizes).to(probabilities),
+        )
+        return np.take_along_axis(shuffled, self.trained.chosen(shown, count).cpu().numpy(), axis=1)
 
-    @torch.no_grad()
-    def _chosen(self, described: Descriptors, points: Tensor, count: int) -> Indices:
-        """Returns places among the candidates, int64 (E, count)."""
-        networks, table = self.networks.to(points.device), self.blend.table.to(points.device)
-        scores, diversity = blended(networks, described, table)
-        return batches(scores, points, diversity, count).cpu().numpy()
 
-
-def save_networks(networks: GainNetworks, blend: Blend, path: Path, made: dict[str, Any]) -> None:
+def save(policy: GainPolicy, path: Path, made: dict[str, Any]) -> None:
     """Writes a folder that holds data only; it appears complete or not at all.
 
     Args:
-        networks: What was trained.
-        blend: How batches are put together.
+        policy: What was trained.
         path: The folder to make.
         made: How it was made, as JSON values.
 
@@ -105,16 +110,19 @@ def save_networks(networks: GainNetworks, blend: Blend, path: Path, made: dict[s
         RunConflict: The path exists.
         StorageError: The folder cannot be written.
     """
+    networks, head = policy.networks, policy.head
     config = {
         "format": FORMAT,
         "algorithm": KIND,
         "members": len(networks.weights[0]),
         "width": networks.weights[0].shape[2],
-        "blend": asdict(blend),
+        "head": None if head is None else len(head.leave),
+        "blend": asdict(policy.blend),
         "descriptors": descriptors.VERSION,
         "made": made,
     }
-    policy_folder.write(path, config, networks.state_dict())
+    own = {} if head is None else {HEAD + name: value for name, value in head.state_dict().items()}
+    policy_folder.write(path, config, networks.state_dict() | own)
 
 
 def algorithm_of(folder: Path) -> str | None:
@@ -125,15 +133,20 @@ def algorithm_of(folder: Path) -> str | None:
         return None
 
 
-def load_networks(folder: Path) -> tuple[GainNetworks, Blend]:
-    """Reads what ``save_networks`` wrote; nothing in the folder is executed.
+def how_made(folder: Path) -> dict[str, Any]:
+    """Returns how the policy in a folder that ``load`` can read was made."""
+    return dict(policy_folder.config_in(folder)["made"])
+
+
+def load(folder: Path) -> GainPolicy:
+    """Reads what ``save`` wrote; nothing in the folder is executed.
 
     Raises:
         CorruptRun: The folder holds no such policy, it cannot be read, or it rests on other descriptors.
     """
     try:
         config = policy_folder.config_in(folder)
-        if config["algorithm"] != KIND or config["format"] != FORMAT:
+        if config["algorithm"] != KIND or config["format"] not in FORMATS:
             raise CorruptRun(
                 f"{folder} holds a policy of another kind; give one that alenv train {KIND} wrote."
             )
@@ -143,7 +156,12 @@ def load_networks(folder: Path) -> tuple[GainNetworks, Blend]:
                 f"is version {descriptors.VERSION}; train it again."
             )
         networks = GainNetworks(config["members"], torch.Generator(), config["width"])
-        networks.load_state_dict(policy_folder.weights_in(folder))
+        weights = policy_folder.weights_in(folder)
+        head = None
+        if config.get("head") is not None:
+            head = BatchHead(torch.Generator(), config["head"])
+            head.load_state_dict({name: weights.pop(HEAD + name) for name in head.state_dict()})
+        networks.load_state_dict(weights)
         blend = Blend(**{name: tuple(values) for name, values in config["blend"].items()})
     except CorruptRun:
         raise
@@ -152,4 +170,4 @@ def load_networks(folder: Path) -> tuple[GainNetworks, Blend]:
             f"The policy in {folder} cannot be read ({type(error).__name__}); give a folder that alenv train {KIND} "
             "wrote."
         ) from error
-    return networks.eval(), blend
+    return GainPolicy(networks.eval(), blend, None if head is None else head.eval())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -42,5 +44,9 @@ def drawn(scores: Tensor, count: int, generator: torch.Generator | None = None) 
 
     Source: Yellott 1977, "The Relationship between Luce's Choice Axiom ... and the Double Exponential Distribution".
     """
-    uniform = torch.rand(scores.shape, generator=generator).to(scores).clamp(1e-20, 1 - 1e-7)
-    return (scores - (-uniform.log()).log()).topk(count, dim=1).indices
+    return (scores + gumbel(scores.shape, generator).to(scores)).topk(count, dim=1).indices
+
+
+def gumbel(shape: Sequence[int], generator: torch.Generator | None = None) -> Tensor:
+    """Draws standard Gumbel noise, float32 on the CPU; the highest of scores with it is drawn by their softmax."""
+    return -(-torch.rand(shape, generator=generator).clamp(1e-20, 1 - 1e-7).log()).log()

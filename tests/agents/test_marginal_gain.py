@@ -11,10 +11,19 @@ import pytest
 import torch
 
 import agents
-from agents.policies.gain_network import STAGES, Blend, GainNetworks, batches, blended, weights_at
-from agents.policies.gain_training import Examples, correlation, fit, quality
+from agents.policies.batch_head import BatchHead
+from agents.policies.gain_imitation import Examples, correlation, fit, quality
+from agents.policies.gain_network import (
+    STAGES,
+    Blend,
+    GainNetworks,
+    GainPolicy,
+    batches,
+    blended,
+    weights_at,
+)
 from agents.policies.gain_tuning import Tuning, draw
-from agents.policies.learned import load_networks, save_networks
+from agents.policies.learned import load, save
 from alenv import BatchedEnv, core
 from alenv.descriptors import CONTEXT, NAMES, Descriptors
 from alenv.errors import CorruptRun, RunConflict
@@ -224,15 +233,19 @@ def test_it_chooses_better_than_chance_and_margin() -> None:
 
 def test_a_folder_is_whole_and_holds_data_only(tmp_path: Path) -> None:
     both, blend = networks(), Blend((1.0, 1.0, 0.0))
-    save_networks(both, blend, tmp_path / "p", {"seed": 3})
+    head = BatchHead(torch.Generator().manual_seed(1), width=4)
+    torch.nn.init.ones_(head.leave)
+    save(GainPolicy(both, blend, head), tmp_path / "p", {"seed": 3})
     assert sorted(file.name for file in (tmp_path / "p").iterdir()) == ["config.json", "weights.safetensors"]
-    loaded, again = load_networks(tmp_path / "p")
-    assert again == blend
+    again = load(tmp_path / "p")
+    assert again.blend == blend
     shown = situation()
-    torch.testing.assert_close(blended(loaded, shown, again.table), blended(both, shown, blend.table))
+    torch.testing.assert_close(blended(again.networks, shown, blend.table), blended(both, shown, blend.table))
+    assert again.head is not None
+    torch.testing.assert_close(again.head.state_dict(), head.state_dict())
     assert json.loads((tmp_path / "p" / "config.json").read_text())["made"] == {"seed": 3}
     with pytest.raises(RunConflict, match="choose another folder"):
-        save_networks(both, blend, tmp_path / "p", {})
+        save(GainPolicy(both, blend), tmp_path / "p", {})
     assert isinstance(agents.make(f"policy={tmp_path / 'p'}"), agents.Strategy)
 
 
@@ -248,7 +261,7 @@ def test_a_folder_is_whole_and_holds_data_only(tmp_path: Path) -> None:
 def test_a_folder_that_does_not_fit_is_refused(
     tmp_path: Path, change: dict[str, object], sentence: str
 ) -> None:
-    save_networks(networks(), Blend(), tmp_path / "p", {})
+    save(GainPolicy(networks(), Blend()), tmp_path / "p", {})
     config = tmp_path / "p" / "config.json"
     config.write_text(json.dumps({**json.loads(config.read_text()), **change}))
     with pytest.raises(CorruptRun, match=sentence):
@@ -256,7 +269,7 @@ def test_a_folder_that_does_not_fit_is_refused(
 
 
 def test_damaged_weights_are_refused(tmp_path: Path) -> None:
-    save_networks(networks(), Blend(), tmp_path / "p", {})
+    save(GainPolicy(networks(), Blend()), tmp_path / "p", {})
     weights = tmp_path / "p" / "weights.safetensors"
     weights.write_bytes(weights.read_bytes()[:-4])
     with pytest.raises(CorruptRun, match="cannot be read"):

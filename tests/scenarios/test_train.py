@@ -24,10 +24,13 @@ ENVS = "ALDigitsRidge-v0@initial_size=20,ALDigitsRidge-v0@initial_size=40@ridge_
 SMALL = ("--set", "query_size=5", "budget=10", "candidates=60", "validation=100")
 BASE = (
     "--steps",
-    "45",
+    "72",
     "--episodes",
     "4",
-    *(f"--option={each}" for each in ("rounds=2", "tuning_rounds=2", "group=4", "episodes=4", "epochs=2")),
+    *(
+        f"--option={each}"
+        for each in ("rounds=2", "tuning_rounds=2", "batch=0.3", "group=4", "episodes=4", "epochs=2")
+    ),
 )
 
 
@@ -41,7 +44,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     code, text, err = train(out)
     assert code == 0, err
     assert f"{out}/best: round" in text
-    assert err.count("round") == 4
+    assert err.count("round") == 6
     return out
 
 
@@ -51,10 +54,10 @@ def content(folder: Path) -> dict[str, bytes]:
 
 def test_a_training_keeps_the_best_and_the_last_policy(trained: Path) -> None:
     rows = [line.split(",") for line in (trained / "rounds.csv").read_text().splitlines()]
-    assert len(rows) == 5
+    assert len(rows) == 7
     scores = [float(row[rows[0].index("score")]) for row in rows[1:]]
     best, last = (json.loads((trained / name / "config.json").read_text()) for name in ("best", "last"))
-    assert last["made"]["round"] == 4
+    assert last["made"]["round"] == 6
     assert scores[best["made"]["round"] - 1] == max(scores)
     assert last["made"]["training"]["tasks"][1]["settings"]["ridge_penalty"] == 1
     assert list((trained / "tensorboard").glob("events*"))
@@ -69,7 +72,7 @@ def test_a_finished_training_is_left_alone(trained: Path) -> None:
     assert content(trained) == before
 
 
-@pytest.mark.parametrize("stop", [1, 3])
+@pytest.mark.parametrize("stop", [1, 3, 5])
 def test_stopped_it_goes_on_to_the_same_bytes(
     trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stop: int
 ) -> None:
