@@ -122,14 +122,15 @@ def followed(
         epochs: Passes over the states.
         members: M, each with its own order of states.
         lr: Peak learning rate of Adam; it falls to 0 as a cosine.
-        size: b, states per step.
+        size: b, states per step; all where there are fewer.
 
     Returns:
         The mean correlation of each epoch.
     """
+    size = min(size, len(gains))
     steps = len(gains) // size
     optimizer = torch.optim.Adam(module.parameters(), lr)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, max(1, epochs * steps))
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, epochs * steps)
     found = []
     for _ in range(epochs):
         orders = torch.stack([torch.randperm(len(gains), generator=generator) for _ in range(members)])
@@ -142,7 +143,7 @@ def followed(
             optimizer.step()
             schedule.step()
             total -= float(loss.detach())
-        found.append(total / max(steps, 1))
+        found.append(total / steps)
     return found
 
 
