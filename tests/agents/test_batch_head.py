@@ -112,7 +112,7 @@ def test_queries_are_those_of_a_slow_greedy_rule() -> None:
         for pick in found[episode].tolist():
             worth = {}
             for place in set(range(15)) - set(chosen):
-                relations = torch.tensor(related(case, episode, chosen, place))
+                relations = torch.tensor(related(case, episode, chosen, place), dtype=torch.float32)
                 added = policy.head(
                     relations[None], scores[episode, place][None], case.described.context[episode]
                 )
@@ -145,6 +145,7 @@ def test_a_head_learns_what_candidates_lose_beside_the_query() -> None:
     )
     head = BatchHead(draws)
 
+    @torch.no_grad()
     def quality() -> float:
         added = head(unseen.relations.float(), unseen.scores, unseen.context)
         return float(correlation(unseen.diverse + added, unseen.gains).mean())
