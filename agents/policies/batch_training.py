@@ -11,7 +11,7 @@ from torch import Tensor
 
 from agents.policies.batch_head import BatchHead, Relations
 from agents.policies.gain_imitation import SHOWN, compared, followed
-from agents.policies.gain_network import GainPolicy, Shown, batches, blended
+from agents.policies.gain_network import Candidates, GainPolicy, batches, blended
 from agents.policies.plackett_luce import gumbel
 from alenv import BatchedEnv
 from alenv.descriptors import BOUND
@@ -65,7 +65,7 @@ def collect_partial(
     found = []
     for _ in range(env.protocol.cycles):
         candidates = batch.candidates
-        shown = Shown(
+        shown = Candidates(
             batch.descriptors(), batch.positions(candidates), batch.probabilities, sizes.to(batch.device)
         )
         scores, diversity = blended(policy.networks, shown.described, policy.blend.table.to(batch.device))
@@ -106,7 +106,7 @@ def _shown(scores: Tensor, chosen: Tensor, counts: Tensor, generator: torch.Gene
     return torch.stack(places)
 
 
-def _related(shown: Shown, chosen: Tensor, counts: Tensor) -> Tensor:
+def _related(shown: Candidates, chosen: Tensor, counts: Tensor) -> Tensor:
     """Returns the relations (E, K, 8) to the first ``counts`` (E,) of the chosen (E, B)."""
     relations = Relations(shown.points, shown.probabilities, shown.sizes)
     found = relations.now

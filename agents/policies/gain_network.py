@@ -141,7 +141,7 @@ def batches(
     return torch.cat(chosen, dim=1)
 
 
-class Shown(NamedTuple):
+class Candidates(NamedTuple):
     """What a policy sees of the candidates of E episodes.
 
     Attributes:
@@ -172,13 +172,13 @@ class GainPolicy:
     head: BatchHead | None = None
 
     @torch.no_grad()
-    def chosen(self, shown: Shown, count: int) -> Tensor:
+    def chosen(self, shown: Candidates, count: int) -> Tensor:
         """Returns places among the candidates, int64 (E, count), in the order of choice."""
         device = shown.points.device
         scores, diversity = blended(self.networks.to(device), shown.described, self.blend.table.to(device))
         return batches(scores, shown.points, diversity, count, self.correction(shown, scores))
 
-    def correction(self, shown: Shown, scores: Tensor) -> Correction | None:
+    def correction(self, shown: Candidates, scores: Tensor) -> Correction | None:
         """Returns what the head adds to scores (E, K) as queries grow from nothing, or None without a head."""
         if self.head is None:
             return None

@@ -13,7 +13,7 @@ import torch
 from agents.base import Indices, Strategy, in_order
 from agents.policies import policy_folder
 from agents.policies.batch_head import BatchHead
-from agents.policies.gain_network import Blend, GainNetworks, GainPolicy, Shown
+from agents.policies.gain_network import Blend, Candidates, GainNetworks, GainPolicy
 from agents.registry import register
 from alenv import descriptors
 from alenv.descriptors import Descriptors
@@ -65,7 +65,7 @@ class Learned(Strategy):
     def pick(self, view: View, indices: Indices, count: int, generator: torch.Generator) -> Indices:
         """Describes ``indices`` together and chooses ``count`` of them."""
         shuffled = indices[torch.randperm(len(indices), generator=generator).numpy()]  # of equal ones, any
-        shown = Shown(
+        shown = Candidates(
             Descriptors(*(part[None] for part in view.descriptors(shuffled))),
             view.positions(shuffled)[None],
             view.probabilities(shuffled)[None],
@@ -87,7 +87,7 @@ class Learned(Strategy):
         shuffled = np.take_along_axis(candidates, order, axis=1)
         places = torch.from_numpy(order).to(batch.device)[:, :, None]
         described, probabilities = batch.descriptors(), batch.probabilities
-        shown = Shown(
+        shown = Candidates(
             Descriptors(
                 described.candidates.gather(1, places.expand_as(described.candidates)), described.context
             ),

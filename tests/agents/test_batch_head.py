@@ -18,7 +18,7 @@ from agents.policies import learned
 from agents.policies.batch_head import RELATIONS, BatchHead, Relations
 from agents.policies.batch_training import PartialQueries, collect_partial, fit_head
 from agents.policies.gain_imitation import SHOWN, correlation
-from agents.policies.gain_network import Blend, GainNetworks, GainPolicy, Shown, blended
+from agents.policies.gain_network import Blend, Candidates, GainNetworks, GainPolicy, blended
 from agents.policies.gain_training import MarginalGain
 from agents.policies.training import LearningTask
 from alenv import BatchedEnv
@@ -38,7 +38,7 @@ def stream(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-def shown(episodes: int = 3, candidates: int = 15, size: int = 5) -> Shown:
+def shown(episodes: int = 3, candidates: int = 15, size: int = 5) -> Candidates:
     draws = stream(1)
     described = Descriptors(
         torch.randn(episodes, candidates, len(NAMES), generator=draws),
@@ -46,7 +46,7 @@ def shown(episodes: int = 3, candidates: int = 15, size: int = 5) -> Shown:
     )
     points = torch.nn.functional.normalize(torch.randn(episodes, candidates, 7, generator=draws), dim=2)
     probabilities = torch.randn(episodes, candidates, 4, generator=draws).softmax(2)
-    return Shown(described, points, probabilities, torch.full((episodes,), float(size)))
+    return Candidates(described, points, probabilities, torch.full((episodes,), float(size)))
 
 
 def trained_head(seed: int = 2) -> BatchHead:
@@ -56,7 +56,7 @@ def trained_head(seed: int = 2) -> BatchHead:
     return head
 
 
-def related(case: Shown, episode: int, chosen: Sequence[int], candidate: int) -> list[float]:
+def related(case: Candidates, episode: int, chosen: Sequence[int], candidate: int) -> list[float]:
     """The relations of one candidate by their definition, in float64."""
     if not chosen:
         return [0.0] * len(RELATIONS)
