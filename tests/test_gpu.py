@@ -21,6 +21,7 @@ from stable_baselines3.common.env_checker import check_env as sb3_check_env
 
 import agents
 import alenv
+from agents.policies.training import LearningTask, trainers
 from alenv import descriptors, needs, nets, pretraining
 from alenv.learners.images import ImageSet, Origin
 from alenv.learners.network import NetworkLearner
@@ -283,3 +284,20 @@ def test_a_batch_of_episodes_is_that_of_the_cpu(name: str) -> None:
     assert envs[1].unwrapped.batch.logits.device.type == torch.device(DEVICE).type
     agent = agents.InBatch("margin", envs[1].unwrapped)
     assert agent.act().shape == (3, 10)
+
+
+@pytest.mark.parametrize("name", ["marginal_gain", "peek_pg"])
+def test_a_policy_learns_from_episodes_here(name: str) -> None:
+    settings: dict[str, Any] = {
+        "query_size": 5,
+        "budget": 10,
+        "candidates": 50,
+        "validation": 100,
+        "device": DEVICE,
+    }
+    options: dict[str, Any] = {"episodes": 4, "candidates": 50}
+    if name == "marginal_gain":
+        options |= {"rounds": 1, "tuning_rounds": 1, "batch_rounds": 1, "group": 4, "epochs": 1, "members": 1}
+    trainer = trainers()[name]([LearningTask("ALDigitsRidge-v0", settings)], **options)
+    for _ in range(3):
+        assert all(np.isfinite(number) for number in trainer.advance(24).values())

@@ -60,33 +60,25 @@ def collect_partial(
     """
     env.reset(seed=list(seeds))
     batch, episodes = env.batch, env.num_envs
-    sizes = torch.from_numpy(batch.query_sizes)
     care = DIVERSITY * torch.rand(episodes, generator=generator)
     found = []
     for _ in range(env.protocol.cycles):
-        candidates = batch.candidates
-        shown = Candidates(
-            batch.descriptors(), batch.positions(candidates), batch.probabilities, sizes.to(batch.device)
-        )
-        scores, diversity = blended(policy.networks, shown.described, policy.blend.table.to(batch.device))
-        noisy = scores + NOISE * gumbel(scores.shape, generator).to(scores)
-        chosen = batches(
-            noisy,
-            shown.points,
-            diversity * care.to(scores),
-            batch.query_size,
-            policy.correction(shown, scores),
-        )
-        counts = (torch.rand(episodes, generator=generator) * sizes).long()
-        some = _shown(noisy.cpu(), chosen.cpu(), counts, generator)
-        asked = np.take_along_axis(candidates, some.numpy(), 1)
-        order = np.take_along_axis(candidates, chosen.cpu().numpy(), 1)
+        shown, candidates = Candidates.of(batch), batch.candidates
+        scores, diversity = blended(policy.networks, shown.described, policy.blend.table)
+        noisy = scores + NOISE * gumbel(scores.shape, generator)
+        correction = policy.correction(shown, scores)
+        chosen = batches(noisy, shown.points, diversity * care, batch.query_size, correction)
+        counts = (torch.rand(episodes, generator=generator) * shown.sizes).long()
+        some = _shown(noisy, chosen, counts, generator)
+        order = np.take_along_axis(candidates, chosen.numpy(), 1)
         before = [query[:count] for query, count in zip(order, counts.tolist(), strict=True)]
+        asked = np.take_along_axis(candidates, some.numpy(), 1)
         gains, told = compared(env.gains(asked, before).cpu())
-        relations = _related(shown, chosen, counts).cpu().gather(1, some[:, :, None].expand(-1, -1, 8))
-        plain = scores.cpu().gather(1, some)
-        diverse = plain - BOUND * diversity.cpu()[:, None] * relations[:, :, 0]
-        context = shown.described.context.cpu()
+        relations = _related(shown, chosen, counts)
+        relations = relations.gather(1, some[:, :, None].expand(-1, -1, relations.shape[2]))
+        plain = scores.gather(1, some)
+        diverse = plain - BOUND * diversity[:, None] * relations[:, :, 0]
+        context = shown.described.context
         found.append(
             PartialQueries(relations[told].half(), plain[told], diverse[told], context[told], gains[told])
         )
@@ -110,10 +102,9 @@ def _related(shown: Candidates, chosen: Tensor, counts: Tensor) -> Tensor:
     """Returns the relations (E, K, 8) to the first ``counts`` (E,) of the chosen (E, B)."""
     relations = Relations(shown.points, shown.probabilities, shown.sizes)
     found = relations.now
-    here = counts.to(found.device)[:, None, None]
     for step in range(int(counts.max())):
         relations.add(chosen[:, step : step + 1])
-        found = torch.where(here == step + 1, relations.now, found)
+        found = torch.where(counts[:, None, None] == step + 1, relations.now, found)
     return found
 
 

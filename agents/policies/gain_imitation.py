@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from agents.policies.gain_network import GainNetworks, batches
+from agents.policies.gain_network import Candidates, GainNetworks, batches
 from agents.policies.plackett_luce import gumbel
 from alenv import BatchedEnv
 from alenv.descriptors import NAMES, Descriptors
@@ -65,17 +65,17 @@ def collect(
     diversity = 2 * torch.rand(episodes, generator=generator)
     found = []
     for _ in range(env.protocol.cycles):
-        described, candidates = batch.descriptors(), batch.candidates
+        (described, points, *_), candidates = Candidates.of(batch), batch.candidates
         order = torch.rand(candidates.shape, generator=generator).argsort(1)
         some = order[:, torch.arange(SHOWN) % candidates.shape[1]]  # of few candidates, some twice
         gains, told = compared(env.gains(np.take_along_axis(candidates, some.numpy(), 1)).cpu())
-        shown = described.candidates.cpu().gather(1, some[:, :, None].expand(-1, -1, len(NAMES)))
-        found.append(Examples(shown[told].half(), described.context.cpu()[told], gains[told]))
-        scores = (described.candidates[:, :, _PLACES].cpu() * weights[:, None]).sum(2)
+        shown = described.candidates.gather(1, some[:, :, None].expand(-1, -1, len(NAMES)))
+        found.append(Examples(shown[told].half(), described.context[told], gains[told]))
+        scores = (described.candidates[:, :, _PLACES] * weights[:, None]).sum(2)
         if networks is not None:
-            scores += trust[:, None] * networks.scores(described).cpu()
+            scores += trust[:, None] * networks.scores(described)
         scores += noise[:, None] * gumbel(scores.shape, generator)
-        chosen = batches(scores, batch.positions(candidates).cpu(), diversity, size)
+        chosen = batches(scores, points, diversity, size)
         env.step(np.take_along_axis(candidates, chosen.numpy(), 1))
     return Examples.joined(found)
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from agents.policies.batch_head import BatchHead, Correction, Relations
+from alenv import BatchView
 from alenv.descriptors import BOUND, CONTEXT, NAMES, Descriptors, standardized
 
 WIDTH = 64
@@ -155,6 +156,16 @@ class Candidates(NamedTuple):
     points: Tensor
     probabilities: Tensor
     sizes: Tensor
+
+    @classmethod
+    def of(cls, batch: BatchView) -> Candidates:
+        """Reads all candidates of a batch, on the CPU, where policies of this kind learn."""
+        return cls(
+            Descriptors(*(part.cpu() for part in batch.descriptors())),
+            batch.positions(batch.candidates).cpu(),
+            batch.probabilities.cpu(),
+            torch.from_numpy(batch.query_sizes).float(),
+        )
 
 
 @dataclass(frozen=True)

@@ -124,9 +124,8 @@ class MarginalGain(Trainer):
                 share, phase = share + own * min(1, left / rounds), at
             left -= rounds
         work = (self._imitate, self._tune, self._correct)[phase]
-        found = work(
-            max(1, math.ceil(total * share) - self.steps), generator
-        )  # what was too much before is off
+        wanted = max(1, math.ceil(total * share) - self.steps)  # what was too much before is off
+        found = work(wanted, generator)
         self.round += 1
         if self.round >= self.rounds and self._tuned is None:
             assert self._networks is not None, "a round is over"
@@ -148,9 +147,9 @@ class MarginalGain(Trainer):
         numbers = {} if self._networks is None else {"correlation/unseen": quality(self._networks, held)}
         self._examples += new
         self._networks = GainNetworks(self.members, generator, self.width)
-        learned = fit(self._networks, Examples.joined(self._examples), generator, self.epochs)
+        history = fit(self._networks, Examples.joined(self._examples), generator, self.epochs)
         self.steps += len(held.gains)
-        return {**numbers, "correlation/seen": learned[-1]}
+        return {**numbers, "correlation/seen": history[-1]}
 
     def _tune(self, wanted: int, generator: torch.Generator) -> dict[str, float]:
         """Follows the policy gradient for a round."""

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from agents.policies.gain_network import Blend, GainNetworks, blended
+from agents.policies.gain_network import Blend, Candidates, GainNetworks, blended
 from agents.policies.plackett_luce import gumbel
 from alenv import BatchedEnv
 from alenv.descriptors import BOUND
@@ -67,12 +67,12 @@ class Tuning:
         batch, everybody = env.batch, np.arange(env.num_envs)
         worths, spreads = [], []
         for _ in range(env.protocol.cycles):
-            candidates = batch.candidates
-            scores, diversity = blended(self.networks, batch.descriptors(), self.table)
+            shown, candidates = Candidates.of(batch), batch.candidates
+            scores, diversity = blended(self.networks, shown.described, self.table)
             drawn = draw(
-                scores.detach().cpu() / self.temperature,
-                batch.positions(candidates).cpu(),
-                diversity.detach().cpu() * BOUND / self.temperature,
+                scores.detach() / self.temperature,
+                shown.points,
+                diversity.detach() * BOUND / self.temperature,
                 batch.query_size,
                 self.group,
                 generator,
@@ -84,7 +84,7 @@ class Tuning:
             advantage = advantage / batch.query_size**0.5  # as many terms add up in each gradient
             pulls = (advantage[:, :, None] * drawn.of_scores).mean(1) / self.temperature
             apart = (advantage * drawn.of_diversity).mean(1) * BOUND / self.temperature
-            self._step(-((pulls.to(scores) * scores).sum(1) + apart.to(scores) * diversity).mean())
+            self._step(-((pulls * scores).sum(1) + apart * diversity).mean())
             worths.append(float(worth.mean()))
             spreads.append(float(spread.mean()))
             env.step(queries[everybody, 0])
