@@ -38,10 +38,11 @@ class Relations:
 
         Args:
             points: float32 (E, K, d), positions of unit length.
-            probabilities: float32 (E, K, C).
+            probabilities: float32 (E, K, C); those of a classifier that diverged count as 0.
             sizes: float32 (E,), how many images each query will have.
         """
         episodes, candidates, width = points.shape
+        probabilities = probabilities.nan_to_num(nan=0.0)
         self.count = 0
         self._points, self._probabilities, self._sizes = points, probabilities, sizes[:, None]
         self._predicted = probabilities.argmax(2)

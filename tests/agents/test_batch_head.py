@@ -123,6 +123,13 @@ def test_queries_are_those_of_a_slow_greedy_rule() -> None:
             chosen.append(pick)
 
 
+def test_a_classifier_that_diverged_gives_a_query_of_different_images() -> None:
+    case = shown()
+    broken = case._replace(probabilities=torch.full_like(case.probabilities, torch.nan))
+    policy = GainPolicy(GainNetworks(2, stream(), width=8), Blend(), trained_head())
+    assert all(len(set(query.tolist())) == 15 for query in policy.chosen(broken, 15))
+
+
 def test_a_new_head_adds_nothing() -> None:
     case, networks = shown(), GainNetworks(2, stream(), width=8)
     plain, headed = (
