@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import torch
 
@@ -19,6 +19,8 @@ from agents.policies.gain_tuning import Tuning
 from agents.policies.training import SELECTION_SEEDS, LearningTask, Trainer, peeking, trainer
 from alenv import BatchedEnv
 from alenv.progress import progress
+
+Played = TypeVar("Played")
 
 
 @trainer
@@ -135,34 +137,29 @@ class MarginalGain(Trainer):
 
     def _imitate(self, wanted: int, generator: torch.Generator) -> dict[str, float]:
         """Collects a round's states and lets new networks learn from all of them."""
-        new: list[Examples] = []
-        have = 0
-        with progress("states", wanted, "states") as shown:
-            while have < wanted:
-                env, seeds = self._next(len(new), generator)
-                new.append(collect(env, seeds, self._networks, generator))
-                have += len(new[-1].gains)
-                shown(len(new[-1].gains))
+        before = self._networks
+        new = self._played(
+            wanted,
+            generator,
+            lambda env, seeds: collect(env, seeds, before, generator),
+            lambda env, examples: len(examples.gains),
+        )
         held = Examples.joined(new)
         numbers = {} if self._networks is None else {"correlation/unseen": quality(self._networks, held)}
         self._examples += new
         self._networks = GainNetworks(self.members, generator, self.width)
         history = fit(self._networks, Examples.joined(self._examples), generator, self.epochs)
-        self.steps += len(held.gains)
         return {**numbers, "correlation/seen": history[-1]}
 
     def _tune(self, wanted: int, generator: torch.Generator) -> dict[str, float]:
         """Follows the policy gradient for a round."""
         assert self._tuned is not None, "it comes after the imitation"
-        have = 0
-        found: list[dict[str, float]] = []
-        with progress("states", wanted, "states") as shown:
-            while have < wanted:
-                env, seeds = self._next(len(found), generator)
-                found.append(self._tuned.play(env, seeds, generator))
-                have += env.num_envs * env.protocol.cycles
-                shown(env.num_envs * env.protocol.cycles)
-        self.steps += have
+        tuned = self._tuned
+
+        def states(env: BatchedEnv, numbers: dict[str, float]) -> int:
+            return env.num_envs * env.protocol.cycles
+
+        found = self._played(wanted, generator, lambda env, seeds: tuned.play(env, seeds, generator), states)
         return {f"query/{name}": sum(each[name] for each in found) / len(found) for name in found[0]}
 
     def _tuning(self, networks: GainNetworks, blend: Blend) -> Tuning:
@@ -171,18 +168,15 @@ class MarginalGain(Trainer):
     def _correct(self, wanted: int, generator: torch.Generator) -> dict[str, float]:
         """Collects states in the midst of queries, and lets a new head learn from all of them."""
         policy = self._policy
-        new: list[PartialQueries] = []
-        have = 0
-        with progress("states", wanted, "states") as shown:
-            while have < wanted:
-                env, seeds = self._next(len(new), generator)
-                new.append(collect_partial(env, seeds, policy, generator))
-                have += len(new[-1].gains)
-                shown(len(new[-1].gains))
+        new = self._played(
+            wanted,
+            generator,
+            lambda env, seeds: collect_partial(env, seeds, policy, generator),
+            lambda env, examples: len(examples.gains),
+        )
         self._partial += new
         self._head = BatchHead(generator)
         seen = fit_head(self._head, PartialQueries.joined(self._partial), generator, self.epochs)
-        self.steps += have
         return {"correlation/partial": seen[-1]}
 
     @property
@@ -191,10 +185,25 @@ class MarginalGain(Trainer):
         blend = Blend() if self._tuned is None else self._tuned.blend
         return GainPolicy(self._networks, blend, self._head)
 
-    def _next(self, at: int, generator: torch.Generator) -> tuple[BatchedEnv, list[int]]:
-        """Returns the environments of the ``at``-th task, taken in turns, and seeds for them."""
-        env = self._environments[at % len(self.tasks)]
-        return env, torch.randint(SELECTION_SEEDS, (self.episodes,), generator=generator).tolist()
+    def _played(
+        self,
+        wanted: int,
+        generator: torch.Generator,
+        play: Callable[[BatchedEnv, list[int]], Played],
+        states: Callable[[BatchedEnv, Played], int],
+    ) -> list[Played]:
+        """Plays the tasks in turns, with seeds of their own, until there are as many states as wanted."""
+        found: list[Played] = []
+        have = 0
+        with progress("states", wanted, "states") as shown:
+            while have < wanted:
+                env = self._environments[len(found) % len(self.tasks)]
+                seeds = torch.randint(SELECTION_SEEDS, (self.episodes,), generator=generator).tolist()
+                found.append(play(env, seeds))
+                have += states(env, found[-1])
+                shown(states(env, found[-1]))
+        self.steps += have
+        return found
 
     def save(self, path: Path, made: Mapping[str, Any]) -> None:
         """Writes the networks; see ``Trainer``."""
