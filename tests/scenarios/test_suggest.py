@@ -7,6 +7,7 @@ import csv
 import json
 import os
 import shutil
+from collections import Counter
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -64,7 +65,8 @@ def test_no_labels_at_all_then_batch_after_batch(folder: tuple[Path, dict[str, s
     answer(second, truth)
     third = asked(root, size=20)
     assert third.agent == "learned"
-    assert third.validation[1] == 3
+    labeled = Counter(truth[file] for file in files_of(found) + files_of(second))
+    assert third.validation[1] == sum(count // 5 for count in labeled.values()) > 0
     right = [each.predicted == truth[each.file] for each in third.wanted]
     assert np.mean(right) > 0.8
 
