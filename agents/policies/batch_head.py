@@ -24,7 +24,27 @@ RIDGE = 0.3  # of the regression of a candidate's position on those of the query
 LEAST_RESIDUAL = 1e-4
 
 
-class Relations:
+class GrowingQuery:
+    """How near each candidate of E episodes is to the nearest of a query that grows image by image.
+
+    Attributes:
+        points: float32 (E, K, d), positions of unit length.
+        nearest: float32 (E, K), the largest cosine to one of the query, at least 0.
+    """
+
+    def __init__(self, points: Tensor) -> None:
+        """Begins with empty queries."""
+        self.points, self.nearest = points, points.new_zeros(points.shape[:2])
+
+    def add(self, places: Tensor) -> tuple[Tensor, Tensor]:
+        """Adds one candidate to each query, int64 (E, 1); returns its position (E, 1, d) and cosines to it (E, K)."""
+        own = self.points.gather(1, places[:, :, None].expand(-1, -1, self.points.shape[2]))
+        cosines = (self.points @ own.mT)[:, :, 0]
+        self.nearest = torch.maximum(self.nearest, cosines)
+        return own, cosines
+
+
+class Relations(GrowingQuery):
     """How the candidates of E episodes stand to queries that grow image by image.
 
     None of it needs a label. In the words of ``RELATIONS``, with unit positions x and class probabilities p, t images
@@ -41,28 +61,25 @@ class Relations:
             probabilities: float32 (E, K, C); those of a classifier that diverged count as 0.
             sizes: float32 (E,), how many images each query will have.
         """
+        super().__init__(points)
         episodes, candidates, width = points.shape
         probabilities = probabilities.nan_to_num(nan=0.0)
         self.count = 0
-        self._points, self._probabilities, self._sizes = points, probabilities, sizes[:, None]
+        self._probabilities, self._sizes = probabilities, sizes[:, None]
         self._predicted = probabilities.argmax(2)
-        self._nearest = points.new_zeros(episodes, candidates)
         self._cosines = points.new_zeros(episodes, candidates)
         self._residual = points.square().sum(2)
         self._inverse = torch.eye(width, device=points.device).repeat(episodes, 1, 1)
         self._expected = probabilities.new_zeros(episodes, probabilities.shape[2])
         self._classes = probabilities.new_zeros(episodes, probabilities.shape[2])
 
-    def add(self, places: Tensor) -> None:
-        """Adds one candidate to each query, int64 (E, 1)."""
-        points = self._points
-        own = points.gather(1, places[:, :, None].expand(-1, -1, points.shape[2]))
-        cosines = (points @ own.mT)[:, :, 0]
-        self._nearest = torch.maximum(self._nearest, cosines)
+    def add(self, places: Tensor) -> tuple[Tensor, Tensor]:
+        """As ``GrowingQuery``."""
+        own, cosines = super().add(places)
         self._cosines = self._cosines + cosines
         direction = self._inverse @ own.mT  # (E, d, 1)
         scale = RIDGE + own @ direction
-        self._residual = self._residual - (points @ direction)[:, :, 0].square() / scale[:, :, 0]
+        self._residual = self._residual - (self.points @ direction)[:, :, 0].square() / scale[:, :, 0]
         self._inverse = self._inverse - direction @ direction.mT / scale
         chosen = places[:, :, None].expand(-1, -1, self._probabilities.shape[2])
         self._expected = self._expected + self._probabilities.gather(1, chosen)[:, 0]
@@ -70,16 +87,17 @@ class Relations:
             1, self._predicted.gather(1, places), torch.ones_like(places, dtype=self._classes.dtype)
         )
         self.count += 1
+        return own, cosines
 
     @property
     def now(self) -> Tensor:
         """The relations of each candidate, float32 (E, K, 8), in the order of ``RELATIONS``."""
         if self.count == 0:
-            return self._points.new_zeros(*self._nearest.shape, len(RELATIONS))
+            return self.points.new_zeros(*self.nearest.shape, len(RELATIONS))
         same = self._classes.gather(1, self._predicted)
         everywhere = torch.ones_like(same)
         found = (
-            self._nearest,
+            self.nearest,
             self._cosines / self.count,
             self._residual.clamp(min=LEAST_RESIDUAL).log(),
             (self._probabilities @ self._expected[:, :, None])[:, :, 0] / self.count,
@@ -121,18 +139,19 @@ class BatchHead(nn.Module):
 
 
 class Correction:
-    """What a head adds to the scores of E episodes while their queries grow."""
+    """What a head adds to the scores of E episodes while their queries grow.
+
+    Attributes:
+        relations: To the queries; who adds to them is who chooses.
+    """
 
     def __init__(self, head: BatchHead, relations: Relations, scores: Tensor, context: Tensor) -> None:
         """Takes scores (E, K) before the query begins, and the context (E, 8)."""
-        self._head, self._relations, self._scores, self._context = head, relations, scores, context
+        self.relations = relations
+        self._head, self._scores, self._context = head, scores, context
 
     @property
     def now(self) -> Tensor:
         """What is added now, float32 (E, K)."""
-        added: Tensor = self._head(self._relations.now, self._scores, self._context)
+        added: Tensor = self._head(self.relations.now, self._scores, self._context)
         return added
-
-    def add(self, places: Tensor) -> None:
-        """Is told what was chosen, int64 (E, 1)."""
-        self._relations.add(places)

@@ -104,7 +104,9 @@ def _related(shown: Candidates, chosen: Tensor, counts: Tensor) -> Tensor:
     found = relations.now
     for step in range(int(counts.max())):
         relations.add(chosen[:, step : step + 1])
-        found = torch.where(counts[:, None, None] == step + 1, relations.now, found)
+        here = counts == step + 1
+        if here.any():
+            found = torch.where(here[:, None, None], relations.now, found)
     return found
 
 

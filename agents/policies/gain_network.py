@@ -10,7 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from agents.policies.batch_head import BatchHead, Correction, Relations
+from agents.policies.batch_head import BatchHead, Correction, GrowingQuery, Relations
 from alenv import BatchView
 from alenv.descriptors import BOUND, CONTEXT, NAMES, Descriptors, standardized
 
@@ -128,17 +128,14 @@ def batches(
     Returns:
         int64 (E, B), distinct places among the candidates, in the order of choice; of equal ones the first.
     """
-    left, nearest = scores.clone(), torch.zeros_like(scores)
-    chosen = []
+    left, chosen = scores.clone(), []
+    query = GrowingQuery(points) if correction is None else correction.relations
     for _ in range(count):
-        now = left - BOUND * diversity[:, None] * nearest
+        now = left - BOUND * diversity[:, None] * query.nearest
         place = (now if correction is None else now + correction.now).argmax(1, keepdim=True)
         chosen.append(place)
         left.scatter_(1, place, -torch.inf)
-        own = points.gather(1, place[:, :, None].expand(-1, -1, points.shape[2]))
-        nearest = torch.maximum(nearest, (points @ own.transpose(1, 2))[:, :, 0])
-        if correction is not None:
-            correction.add(place)
+        query.add(place)
     return torch.cat(chosen, dim=1)
 
 

@@ -139,10 +139,7 @@ class MarginalGain(Trainer):
         """Collects a round's states and lets new networks learn from all of them."""
         before = self._networks
         new = self._played(
-            wanted,
-            generator,
-            lambda env, seeds: collect(env, seeds, before, generator),
-            lambda env, examples: len(examples.gains),
+            wanted, generator, lambda env, seeds: collect(env, seeds, before, generator), _told
         )
         held = Examples.joined(new)
         numbers = {} if self._networks is None else {"correlation/unseen": quality(self._networks, held)}
@@ -169,10 +166,7 @@ class MarginalGain(Trainer):
         """Collects states in the midst of queries, and lets a new head learn from all of them."""
         policy = self._policy
         new = self._played(
-            wanted,
-            generator,
-            lambda env, seeds: collect_partial(env, seeds, policy, generator),
-            lambda env, examples: len(examples.gains),
+            wanted, generator, lambda env, seeds: collect_partial(env, seeds, policy, generator), _told
         )
         self._partial += new
         self._head = BatchHead(generator)
@@ -236,3 +230,8 @@ class MarginalGain(Trainer):
         if state["head"] is not None:
             self._head = BatchHead(torch.Generator())
             self._head.load_state_dict(state["head"])
+
+
+def _told(env: BatchedEnv, examples: Examples | PartialQueries) -> int:
+    """Counts the states that examples tell of; those in which all gains are equal are not among them."""
+    return len(examples.gains)
